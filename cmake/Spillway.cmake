@@ -1,0 +1,118 @@
+# spillway_library(), spillway_binary(), spillway_test(), spillway_fuzz(), spillway_bench().
+#
+# A library is a folder: spillway_library(worker/text ...) makes the target spillway_worker_text.
+# DEPS are folders of ours and must be what its files include, no more and no less
+# (tests/tidy/check_tree.py holds them to that). LIBS are third-party targets.
+
+add_library(spillway_flags INTERFACE)
+target_include_directories(spillway_flags INTERFACE ${CMAKE_SOURCE_DIR})
+target_compile_options(spillway_flags INTERFACE -Wall -Wextra -Wshadow -Wconversion -Wno-sign-conversion
+                                                -fno-omit-frame-pointer)
+# g++ 12 at -O2 reports these in the standard library's own headers once they are inlined
+# (GCC bugs 105329, 105651); clang and the sanitizers find the real ones.
+if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+  target_compile_options(spillway_flags INTERFACE -Wno-restrict -Wno-maybe-uninitialized -Wno-array-bounds
+                                                  -Wno-stringop-overflow)
+endif()
+if(CMAKE_CXX_COMPILER_ID STREQUAL "Clang")
+  target_compile_options(spillway_flags INTERFACE -Wthread-safety)
+endif()
+if(SPILLWAY_WERROR)
+  target_compile_options(spillway_flags INTERFACE -Werror)
+endif()
+if(SPILLWAY_SANITIZE)
+  target_compile_options(spillway_flags INTERFACE -fsanitize=${SPILLWAY_SANITIZE} -fno-sanitize-recover=all)
+  target_link_options(spillway_flags INTERFACE -fsanitize=${SPILLWAY_SANITIZE})
+endif()
+if(SPILLWAY_FUZZ)
+  target_compile_options(spillway_flags INTERFACE -fsanitize=fuzzer-no-link)
+endif()
+target_link_libraries(spillway_flags INTERFACE Threads::Threads)
+
+function(_spillway_target_of folder result)
+  string(REPLACE "/" "_" name ${folder})
+  set(${result} spillway_${name} PARENT_SCOPE)
+endfunction()
+
+function(_spillway_link target scope)
+  cmake_parse_arguments(ARG "" "" "DEPS;LIBS" ${ARGN})
+  foreach(dep IN LISTS ARG_DEPS)
+    _spillway_target_of(${dep} dep_target)
+    target_link_libraries(${target} ${scope} ${dep_target})
+  endforeach()
+  target_link_libraries(${target} ${scope} ${ARG_LIBS})
+endfunction()
+
+# spillway_library(folder SOURCES a.cc … [DEPS folder …] [LIBS target …] [PCH header …])
+function(spillway_library folder)
+  cmake_parse_arguments(ARG "" "" "SOURCES;DEPS;LIBS;PCH" ${ARGN})
+  _spillway_target_of(${folder} target)
+  if(ARG_SOURCES)
+    add_library(${target} STATIC ${ARG_SOURCES})
+    target_link_libraries(${target} PUBLIC spillway_flags)
+    _spillway_link(${target} PUBLIC DEPS ${ARG_DEPS} LIBS ${ARG_LIBS})
+    if(ARG_PCH)
+      target_precompile_headers(${target} PRIVATE ${ARG_PCH})
+    endif()
+  else()
+    add_library(${target} INTERFACE)
+    target_link_libraries(${target} INTERFACE spillway_flags)
+    _spillway_link(${target} INTERFACE DEPS ${ARG_DEPS} LIBS ${ARG_LIBS})
+  endif()
+endfunction()
+
+# spillway_binary(name SOURCES … DEPS … LIBS …): an executable in build/PRESET/bin.
+function(spillway_binary name)
+  cmake_parse_arguments(ARG "" "" "SOURCES;DEPS;LIBS" ${ARGN})
+  add_executable(${name} ${ARG_SOURCES})
+  target_link_libraries(${name} PRIVATE spillway_flags)
+  _spillway_link(${name} PRIVATE DEPS ${ARG_DEPS} LIBS ${ARG_LIBS})
+endfunction()
+
+# spillway_test(path/to/foo_test [LABEL unit|simulation|integration] [DEPS …] [LIBS …] [SOURCES extra.cc …])
+# Builds tests/path/to/foo_test.cc and registers it with ctest under that path.
+function(spillway_test path)
+  cmake_parse_arguments(ARG "" "LABEL;TIMEOUT" "SOURCES;DEPS;LIBS;ARGS" ${ARGN})
+  if(NOT ARG_LABEL)
+    set(ARG_LABEL unit)
+  endif()
+  if(NOT ARG_TIMEOUT)
+    set(ARG_TIMEOUT 120)
+  endif()
+  string(REPLACE "/" "_" name ${path})
+  add_executable(${name} ${CMAKE_SOURCE_DIR}/tests/${path}.cc ${ARG_SOURCES})
+  set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
+  target_link_libraries(${name} PRIVATE spillway_flags GTest::gmock GTest::gtest GTest::gtest_main)
+  target_compile_definitions(${name} PRIVATE SPILLWAY_SOURCE_DIR="${CMAKE_SOURCE_DIR}"
+                                             SPILLWAY_BINARY_DIR="${CMAKE_BINARY_DIR}")
+  _spillway_link(${name} PRIVATE DEPS ${ARG_DEPS} LIBS ${ARG_LIBS})
+  add_test(NAME ${path} COMMAND ${name} ${ARG_ARGS})
+  set_tests_properties(${path} PROPERTIES LABELS ${ARG_LABEL} TIMEOUT ${ARG_TIMEOUT} SKIP_REGULAR_EXPRESSION
+                                          "\\[  SKIPPED \\]")
+endfunction()
+
+# spillway_fuzz(name DEPS …): tests/fuzz/name.cc with LLVMFuzzerTestOneInput and the corpus
+# tests/fuzz/corpus/name/. With the fuzz preset it is a libFuzzer binary; else a test that replays
+# the corpus.
+function(spillway_fuzz name)
+  cmake_parse_arguments(ARG "" "" "DEPS;LIBS" ${ARGN})
+  add_executable(fuzz_${name} ${CMAKE_SOURCE_DIR}/tests/fuzz/${name}.cc)
+  set_target_properties(fuzz_${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
+  target_link_libraries(fuzz_${name} PRIVATE spillway_flags)
+  _spillway_link(fuzz_${name} PRIVATE DEPS ${ARG_DEPS} LIBS ${ARG_LIBS})
+  if(SPILLWAY_FUZZ)
+    target_link_options(fuzz_${name} PRIVATE -fsanitize=fuzzer)
+  else()
+    target_sources(fuzz_${name} PRIVATE ${CMAKE_SOURCE_DIR}/tests/fuzz/replay_main.cc)
+    add_test(NAME fuzz/${name} COMMAND fuzz_${name} ${CMAKE_SOURCE_DIR}/tests/fuzz/corpus/${name})
+    set_tests_properties(fuzz/${name} PROPERTIES LABELS unit TIMEOUT 120)
+  endif()
+endfunction()
+
+# spillway_bench(name DEPS …): bench/name.cc, a program in build/PRESET/bin.
+function(spillway_bench name)
+  cmake_parse_arguments(ARG "" "" "DEPS;LIBS" ${ARGN})
+  add_executable(${name} ${CMAKE_SOURCE_DIR}/bench/${name}.cc)
+  target_link_libraries(${name} PRIVATE spillway_flags)
+  _spillway_link(${name} PRIVATE DEPS ${ARG_DEPS} LIBS ${ARG_LIBS})
+endfunction()

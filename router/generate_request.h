@@ -1,0 +1,60 @@
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include "absl/time/time.h"
+
+namespace spillway {
+
+// What a client asked for, in no dialect: the dialects make it, the router runs it.
+
+struct ChatPrompt {
+  std::string messages_json;         // canonical OpenAI messages, an array
+  std::string tools_json;            // an array, or empty
+  std::string template_kwargs_json;  // an object, or empty
+  bool add_generation_prompt = true;
+};
+
+struct SamplingOptions {
+  float temperature = 1.0f;
+  float top_p = 1.0f;
+  int32_t top_k = 0;
+  float min_p = 0.0f;
+  float presence_penalty = 0.0f;
+  float frequency_penalty = 0.0f;
+  float repetition_penalty = 1.0f;
+  std::map<int32_t, float> logit_bias;
+  std::optional<uint64_t> seed;  // none: the router draws one, so that a rerun can't differ
+};
+
+struct GenerateRequest {
+  std::string request_id;
+  std::string model;   // as the client wrote it; empty: the default service
+  std::string tenant;  // from the token
+  std::variant<ChatPrompt, std::string, std::vector<int32_t>> prompt;
+  SamplingOptions sampling;
+  std::vector<std::string> stop_strings;
+  std::vector<int32_t> stop_token_ids;
+  int32_t new_tokens_max = 0;  // 0: as many as the context has room for
+  int32_t new_tokens_min = 0;
+  bool ignore_end_of_text = false;
+  int32_t choices = 1;   // n
+  int32_t priority = 0;  // higher first
+  absl::Duration timeout = absl::InfiniteDuration();  // to the end of the answer
+};
+
+enum class FinishReason { kStop, kLength };
+
+struct Usage {
+  int32_t prompt_tokens = 0;
+  int32_t cached_tokens = 0;
+  int32_t completion_tokens = 0;
+};
+
+}  // namespace spillway

@@ -1,0 +1,122 @@
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/time/time.h"
+#include "common/clock.h"
+#include "common/metrics.h"
+#include "router/generate_request.h"
+
+namespace spillway {
+
+// Why a request was refused or broken off. `reason` is a fixed word, also a metric label; the
+// dialects turn code and reason into their own shape (docs/architecture.md has the table).
+struct GenerateError {
+  absl::Status status;  // its message is for people
+  // "model_not_found", "context_length_exceeded", "queue_full", "no_ready_replica",
+  // "predicted_wait_over_deadline", "deadline", "worker_lost", "invalid_request", "draining", …
+  std::string reason;
+  absl::Duration retry_after = absl::ZeroDuration();  // zero: retrying won't help or is unknown
+};
+
+// Hears of one request's fate, on its shard's thread. For each choice: OnDelta…, then OnFinished;
+// or once, for the whole request and at any time, OnFailed, after which nothing more comes.
+class ResponseSink {
+ public:
+  virtual ~ResponseSink() = default;
+  // All choices are tokenized, fit and are queued. No HTTP status is sent before.
+  virtual void OnAccepted(int32_t prompt_tokens) = 0;
+  // The first choice has its KV blocks: prefill begins.
+  virtual void OnStarted(int32_t cached_tokens) = 0;
+  virtual void OnDelta(int32_t choice, std::string_view content, int32_t token_count) = 0;
+  virtual void OnFinished(int32_t choice, FinishReason reason, const Usage& usage) = 0;
+  virtual void OnFailed(const GenerateError& error) = 0;
+  // All that this step (one worker frame) had for this request has been told: a good moment to
+  // write. Not called after OnFailed or the last OnFinished (those are such moments themselves).
+  virtual void OnBatchEnd() = 0;
+};
+
+enum class RequestId : uint64_t {};
+
+struct RouterLimits {
+  int32_t requests_max = 4096;              // in flight on one shard
+  int32_t resubmissions_max = 3;            // of one sequence, after lost workers
+  size_t resume_bytes_max = 64u << 20;      // prompts and tokens kept for resumes, on one shard
+  absl::Duration no_replica_wait = absl::Seconds(0);  // how long to wait for a first ready replica
+};
+
+// The part of the router that one server thread owns: the flows of that thread's connections.
+//
+// Threading: all calls from the thread that runs the `post` functor it was made with; so are all
+// calls to its sinks, never from within Submit() or Cancel().
+class RouterShard {
+ public:
+  virtual ~RouterShard() = default;
+
+  // Starts a request. `sink` must live until OnFailed, the last OnFinished, or Cancel().
+  virtual RequestId Submit(GenerateRequest request, ResponseSink& sink) = 0;
+
+  // The client has gone: the sink hears nothing more, the worker frees the KV within one step.
+  // Unknown ids (ended a moment ago) are ignored.
+  virtual void Cancel(RequestId id) = 0;
+
+  // Deadlines. Call about every 50 ms.
+  virtual void Tick() = 0;
+
+  virtual int32_t requests_in_flight() const = 0;
+};
+
+struct ModelInfo {
+  std::string name;
+  int32_t context_tokens_max = 0;
+  absl::Time created;  // wall time when the first replica was ready
+};
+
+struct ReplicaStatus {
+  std::string name;     // "worker-0"
+  std::string address;  // gRPC target
+  bool ready = false;
+  std::string reason;  // why not ready
+  int32_t running = 0;
+  int32_t waiting = 0;
+  int32_t kv_blocks_free = 0;
+  int32_t kv_blocks_total = 0;
+};
+
+// Services, their replicas and the streams to them. Makes one shard per server thread.
+//
+// Thread-safe but for the shards. Owns a gRPC stream per replica; reconnects with back-off.
+class Router {
+ public:
+  virtual ~Router() = default;
+
+  // `post` runs a function on the shard's thread; it is called from gRPC's threads and must not
+  // block. All shards are made before the first AddReplica and outlive no router.
+  virtual std::unique_ptr<RouterShard> MakeShard(
+      std::function<void(std::function<void()>)> post) = 0;
+
+  // A worker to send work to, by gRPC target ("unix:/…", "host:port"). It serves as soon as it
+  // answers Describe; Attach is kept up until RemoveReplica or Shutdown.
+  virtual void AddReplica(const std::string& name, const std::string& target) = 0;
+  virtual void RemoveReplica(const std::string& name) = 0;
+
+  virtual std::vector<ModelInfo> Models() const = 0;
+  virtual std::vector<ReplicaStatus> Replicas() const = 0;
+
+  // Refuses new requests ("draining"); those in flight go on.
+  virtual void SetDraining(bool draining) = 0;
+
+  // Closes all streams. Every request still in flight fails.
+  virtual void Shutdown() = 0;
+};
+
+std::unique_ptr<Router> MakeRouter(const RouterLimits& limits, const Clock& clock,
+                                   MetricRegistry& metrics);
+
+}  // namespace spillway

@@ -1,0 +1,30 @@
+#pragma once
+
+#include <memory>
+
+#include "absl/status/statusor.h"
+#include "worker/executor.h"
+#include "worker/model/gguf.h"
+#include "worker/model/model_spec.h"
+
+namespace spillway {
+
+struct CpuExecutorOptions {
+  int32_t threads = 0;  // 0: one per core that this process may use
+  int32_t running_max = 64;
+  int32_t step_tokens_max = 512;
+  int32_t block_tokens = 16;
+  int32_t block_count = 0;  // KV blocks; 0: as kv_bytes has room for
+  int64_t kv_bytes = int64_t{1} << 30;
+  int32_t sequence_tokens_max = 0;  // 0: the model's context
+};
+
+// Loads a model onto the CPU: repacks the weights once, starts the thread team and the executor
+// thread. `file` may go when this returns. INVALID_ARGUMENT: a tensor is missing or of the wrong
+// shape or type, by name. RESOURCE_EXHAUSTED: the KV memory would not hold one full sequence, and
+// how much is missing.
+absl::StatusOr<std::unique_ptr<Executor>> MakeCpuExecutor(const ModelSpec& spec,
+                                                          const GgufFile& file,
+                                                          const CpuExecutorOptions& options);
+
+}  // namespace spillway

@@ -1,0 +1,70 @@
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "scheduler/types.h"
+#include "worker/sampling/sampling_params.h"
+
+namespace spillway {
+
+// One sequence's part of a step, as the executor needs it: the scheduler's slice and how to sample.
+struct StepRow {
+  StepSlice slice;
+  // The fields below matter only where slice.samples.
+  const SamplingParams* sampling = nullptr;  // outlives the ticket
+  // All of the sequence's tokens known at launch, prompt first: for penalties. Outlives the ticket.
+  // A pending token (slice.last_token_pending) follows them; the executor knows it.
+  std::span<const TokenId> history;
+  int32_t prompt_tokens = 0;  // of `history`; the rest is output
+  // Tokens that must not be sampled (end of text before new_tokens_min). Outlives the ticket.
+  std::span<const TokenId> banned;
+};
+
+// A step in flight. Tickets count up from 1.
+enum class Ticket : int64_t {};
+
+struct SampledToken {
+  TokenId token = 0;
+  float logprob = 0;  // natural; only where the row's params ask for it
+};
+
+// What an executor gives room for.
+struct ExecutorShape {
+  int32_t running_max = 0;      // slots
+  int32_t step_tokens_max = 0;  // tokens in one step
+  int32_t block_tokens = 0;     // tokens per KV block
+  int32_t block_count = 0;
+  int32_t sequence_tokens_max = 0;
+  int32_t vocabulary_size = 0;
+};
+
+// Runs steps of one model on one device: the seam between deciding and computing. Two of them, CPU
+// and CUDA, over the same ModelSpec and the same operators.
+//
+// Steps run in the order of their launches. At most Scheduler::kPlansInFlightMax tickets are in
+// flight. A row with `last_token_pending` takes its last input from the token that the ticket
+// before sampled for the same slot.
+//
+// Threading: all calls from the engine thread. Launch() returns before the step has run.
+class Executor {
+ public:
+  virtual ~Executor() = default;
+
+  // Starts a step. The spans and plan may change after it returns, except what StepRow says
+  // outlives the ticket. INTERNAL: the device failed; the executor is of no more use.
+  virtual absl::StatusOr<Ticket> Launch(std::span<const StepRow> rows) = 0;
+
+  // Waits for the oldest ticket in flight, which must be `ticket`: one token for each of its rows
+  // with `samples`, in their order. The span holds until the next Collect(). INTERNAL as above.
+  virtual absl::StatusOr<std::span<const SampledToken>> Collect(Ticket ticket) = 0;
+
+  virtual const ExecutorShape& shape() const = 0;
+  virtual std::string device_name() const = 0;   // "cpu, 2 threads, avx512_vnni"
+  virtual std::string numerics_id() const = 0;   // equal ids: equal results (DESIGN §6)
+};
+
+}  // namespace spillway

@@ -1,0 +1,59 @@
+#pragma once
+
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "worker/text/tokenizer.h"
+
+namespace spillway {
+
+// What a chat template is rendered with. JSON texts in the shapes that templates are written for
+// (OpenAI's messages and tools).
+struct ChatInput {
+  std::string messages_json;         // an array of message objects
+  std::string tools_json;            // an array; empty: `tools` is undefined in the template
+  std::string template_kwargs_json;  // an object of further variables; empty: none
+  bool add_generation_prompt = true;
+  absl::Time template_time;  // what strftime_now() sees, in UTC
+};
+
+struct RenderedPrompt {
+  std::string text;
+  // Where the text comes from the template itself and not from the input: only there may a control
+  // token be meant. Sorted, disjoint.
+  std::vector<TextRange> trusted;
+};
+
+struct ChatTemplateLimits {
+  int64_t steps_max = 2'000'000;           // evaluated nodes of one rendering
+  size_t output_bytes_max = 16 * 1024 * 1024;
+  int depth_max = 100;                     // nested expressions and blocks
+};
+
+// A model's chat template: Jinja as transformers runs it (trim_blocks, lstrip_blocks,
+// raise_exception, strftime_now, tojson, loop controls, generation blocks).
+// Immutable after Parse(): any thread may render at once.
+class ChatTemplate {
+ public:
+  // `bos` and `eos` are the texts of those tokens, as the template's bos_token and eos_token.
+  // INVALID_ARGUMENT names line and construct that can't be parsed or is unknown.
+  static absl::StatusOr<std::unique_ptr<ChatTemplate>> Parse(std::string_view source,
+                                                             std::string bos, std::string eos,
+                                                             ChatTemplateLimits limits = {});
+  ~ChatTemplate();
+
+  // INVALID_ARGUMENT: the input is not JSON of the right shape, or the template refuses it
+  // (raise_exception's text, an undefined name…). RESOURCE_EXHAUSTED: beyond a limit.
+  absl::StatusOr<RenderedPrompt> Render(const ChatInput& input) const;
+
+ private:
+  class Impl;
+  explicit ChatTemplate(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace spillway

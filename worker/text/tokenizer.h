@@ -1,0 +1,67 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "scheduler/types.h"
+
+namespace spillway {
+
+// A vocabulary as its file gives it, whatever the file's format (worker/model/gguf_tokenizer.h).
+struct TokenizerSpec {
+  enum class Kind { kByteLevelBpe };
+  enum class TokenType : uint8_t { kNormal, kUnknown, kControl, kUserDefined, kUnused, kByte };
+
+  Kind kind = Kind::kByteLevelBpe;
+  std::string pre_tokenizer;            // "smollm", "gpt-2", "llama-bpe", "qwen2", …
+  std::vector<std::string> tokens;      // as in the file: byte-level BPE maps bytes to printables
+  std::vector<TokenType> types;         // one per token
+  std::vector<std::string> merges;      // "left right", best first
+  TokenId bos = -1;                     // -1: none
+  TokenId eos = -1;
+  std::vector<TokenId> end_of_text;     // all tokens that end generation, eos among them
+  bool add_bos = false;
+};
+
+// A part of a text, in bytes.
+struct TextRange {
+  size_t begin = 0;
+  size_t end = 0;
+};
+
+// Text to tokens and back. Immutable after Create(): any thread may use it at once.
+class Tokenizer {
+ public:
+  // INVALID_ARGUMENT says what is wrong with the vocabulary: sizes that differ, an id out of
+  // range, a merge of unknown tokens. UNIMPLEMENTED names an unknown pre-tokenizer and the known.
+  static absl::StatusOr<std::unique_ptr<Tokenizer>> Create(TokenizerSpec spec);
+  ~Tokenizer();
+
+  // Encodes UTF-8 (bad bytes too: every byte string round-trips). Control tokens are recognised only
+  // where their whole text lies inside one of `trusted` (sorted, disjoint): what a user wrote never
+  // becomes one. Never adds BOS. Linear in the text's length, also without spaces.
+  std::vector<TokenId> Encode(std::string_view text, std::span<const TextRange> trusted = {}) const;
+
+  // The bytes that a token stands for; a control token's own text. Requires a valid id.
+  std::string_view TokenBytes(TokenId token) const;
+
+  bool IsControl(TokenId token) const;
+  bool IsEndOfText(TokenId token) const;
+  std::span<const TokenId> end_of_text() const;
+  TokenId bos() const;
+  TokenId eos() const;
+  bool add_bos() const;
+  int32_t vocabulary_size() const;
+
+ private:
+  class Impl;
+  explicit Tokenizer(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace spillway
