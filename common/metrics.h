@@ -38,10 +38,12 @@ class MetricRegistry {
   MetricRegistry();
   ~MetricRegistry();
 
-  Counter& GetCounter(std::string_view name, std::string_view help, const MetricLabels& labels = {});
+  Counter& GetCounter(std::string_view name, std::string_view help,
+                      const MetricLabels& labels = {});
   Gauge& GetGauge(std::string_view name, std::string_view help, const MetricLabels& labels = {});
   Histogram& GetHistogram(std::string_view name, std::string_view help,
-                          const std::vector<double>& bucket_bounds, const MetricLabels& labels = {});
+                          const std::vector<double>& bucket_bounds,
+                          const MetricLabels& labels = {});
 
   // Everything in the text exposition format 0.0.4.
   std::string Scrape() const;

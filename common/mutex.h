@@ -3,6 +3,8 @@
 #include <condition_variable>
 #include <mutex>
 
+// Brings GUARDED_BY, in the same meaning as ours below.
+#include "absl/base/thread_annotations.h"
 #include "absl/time/time.h"
 
 // Clang's thread-safety attributes; nothing under g++. The `clang` preset turns misuse into errors.
@@ -12,7 +14,6 @@
 #else
 #define SPILLWAY_THREAD_ATTRIBUTE(x)
 #endif
-#define GUARDED_BY(x) SPILLWAY_THREAD_ATTRIBUTE(guarded_by(x))
 #define REQUIRES(...) SPILLWAY_THREAD_ATTRIBUTE(requires_capability(__VA_ARGS__))
 #define EXCLUDES(...) SPILLWAY_THREAD_ATTRIBUTE(locks_excluded(__VA_ARGS__))
 

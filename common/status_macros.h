@@ -5,12 +5,13 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 
-// RETURN_IF_ERROR(expression) returns the status of `expression` from this function unless it is OK.
-#define RETURN_IF_ERROR(expression)                              \
-  do {                                                           \
-    if (absl::Status status_ = (expression); !status_.ok()) {    \
-      return status_;                                            \
-    }                                                            \
+// RETURN_IF_ERROR(expression) returns the status of `expression` from this function unless it is
+// OK.
+#define RETURN_IF_ERROR(expression)                           \
+  do {                                                        \
+    if (absl::Status status_ = (expression); !status_.ok()) { \
+      return status_;                                         \
+    }                                                         \
   } while (false)
 
 // ASSIGN_OR_RETURN(lhs, expression) assigns the value of a StatusOr, or returns its status.

@@ -28,7 +28,8 @@ struct StepRow {
 enum class Ticket : int64_t {};
 
 struct SampledToken {
-  TokenId token = 0;
+  static constexpr TokenId kNone = -1;
+  TokenId token = 0;  // kNone: the row's logits were not numbers; its sequence must fail
   float logprob = 0;  // natural; only where the row's params ask for it
 };
 

@@ -1,0 +1,269 @@
+#include "worker/engine_loop.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "common/check.h"
+
+namespace spillway {
+
+EngineLoop::EngineLoop(const EngineLimits& limits, const SchedulerLimits& scheduler_limits,
+                       Executor& executor, const Tokenizer& tokenizer, const Clock& clock,
+                       EngineSink& sink)
+    : limits_(limits),
+      executor_(executor),
+      tokenizer_(tokenizer),
+      clock_(clock),
+      sink_(sink),
+      commands_(limits.commands_max),
+      scheduler_(scheduler_limits) {}
+
+EngineLoop::~EngineLoop() { Stop(); }
+
+bool EngineLoop::Submit(EngineRequest request) {
+  return commands_.TryPush(std::make_unique<Generation>(std::move(request), tokenizer_));
+}
+
+void EngineLoop::Cancel(SequenceId id) {
+  {
+    MutexLock lock(cancels_mutex_);
+    cancels_.push_back(id);
+  }
+  // Should the queue be full, then the loop is awake and sees cancels_ anyway.
+  commands_.TryPush(WakeCommand{});
+}
+
+void EngineLoop::ResetPrefixCache() { commands_.TryPush(ResetCommand{}); }
+
+void EngineLoop::Stop() {
+  stopping_.store(true);
+  commands_.Close();
+}
+
+absl::Status EngineLoop::Run() {
+  absl::Status status;
+  while (status.ok() && !stopping_.load()) status = RunOnce(limits_.idle_wait);
+  if (status.ok()) {
+    FailAll(absl::UnavailableError("the worker is stopping"), "worker_stopping");
+  } else {
+    FailAll(status, "device_failed");
+  }
+  Flush();
+  return status;
+}
+
+absl::Status EngineLoop::RunOnce(absl::Duration idle_wait) {
+  TakeCommands(idle() ? idle_wait : absl::ZeroDuration());
+  absl::StatusOr<bool> launched = false;
+  if (scheduler_.plans_in_flight() < Scheduler::kPlansInFlightMax) launched = LaunchNext();
+  if (!events_.empty()) Flush();  // Accepted and Started don't wait for the step to end.
+  if (!launched.ok()) return launched.status();
+  const bool pipeline_full = scheduler_.plans_in_flight() == Scheduler::kPlansInFlightMax;
+  if (in_flight_.empty() || (*launched && !pipeline_full)) return absl::OkStatus();
+  const absl::Status collected = CollectOldest();
+  Flush();
+  return collected;
+}
+
+void EngineLoop::TakeCommands(absl::Duration wait) {
+  commands_.PopAll(taken_, wait);
+  // Whoever cancels a sequence had submitted it before, so with the cancellations read first and
+  // the arrivals once more after them, no cancellation can miss its sequence.
+  {
+    MutexLock lock(cancels_mutex_);
+    taken_cancels_.swap(cancels_);
+  }
+  commands_.PopAll(taken_, absl::ZeroDuration());
+  for (Command& command : taken_) {
+    if (auto* generation = std::get_if<std::unique_ptr<Generation>>(&command)) {
+      Add(std::move(*generation));
+    } else if (std::holds_alternative<ResetCommand>(command)) {
+      scheduler_.ResetPrefixCache();
+    }
+  }
+  for (SequenceId id : taken_cancels_) {
+    scheduler_.Cancel(id);
+    Retire(id);
+  }
+  taken_.clear();
+  taken_cancels_.clear();
+}
+
+void EngineLoop::Add(std::unique_ptr<Generation> generation) {
+  const EngineRequest& request = generation->request();
+  const SequenceId id = request.id;
+  std::string content;
+  const std::optional<EndReason> ended = generation->Replay(content);
+  const Generation& added = *generation;
+  CHECK(generations_.emplace(id, std::move(generation)).second);
+
+  if (!ended.has_value()) {
+    const absl::Status status =
+        scheduler_.Add({.id = id,
+                        .prompt = added.tokens(),
+                        .new_tokens_max = request.new_tokens_max - added.output_tokens(),
+                        .priority = request.priority,
+                        .tenant = request.tenant,
+                        .arrival = request.arrival,
+                        .deadline = request.deadline,
+                        .cache_salt = request.cache_salt});
+    if (!status.ok()) {
+      const bool full = absl::IsResourceExhausted(status);
+      return Fail(id, status, full ? "queue_full" : "context_length_exceeded");
+    }
+  }
+  events_.push_back({id, AcceptedEvent{added.prompt_tokens()}});
+  if (!content.empty()) events_.push_back({id, DeltaEvent{std::move(content), {}}});
+  if (ended.has_value()) End(id, *ended);
+}
+
+absl::StatusOr<bool> EngineLoop::LaunchNext() {
+  const absl::Time now = clock_.Now();
+  const StepPlan& plan = scheduler_.PlanStep(now);
+  ReportPlan(plan);
+  if (plan.slices.empty()) return false;
+
+  rows_.clear();
+  InFlight step;
+  step.launched = now;
+  for (const StepSlice& slice : plan.slices) {
+    (slice.count == 1 && slice.samples ? step.step.decode_tokens : step.step.prefill_tokens) +=
+        slice.count;
+    StepRow& row = rows_.emplace_back();
+    row.slice = slice;
+    if (!slice.samples) continue;
+    step.sampling.push_back(slice.sequence);
+    const auto found = generations_.find(slice.sequence);
+    CHECK(found != generations_.end());
+    const Generation& generation = *found->second;
+    row.sampling = &generation.request().sampling;
+    row.history = generation.tokens();
+    row.prompt_tokens = generation.prompt_tokens();
+    row.banned = generation.BannedAt(slice.begin + slice.count - generation.prompt_tokens());
+  }
+  absl::StatusOr<Ticket> ticket = executor_.Launch(rows_);
+  if (!ticket.ok()) return ticket.status();
+  step.ticket = *ticket;
+  in_flight_.push_back(std::move(step));
+  return true;
+}
+
+void EngineLoop::ReportPlan(const StepPlan& plan) {
+  const absl::Time now = clock_.Now();
+  for (const SequenceStart& start : plan.started) {
+    Generation& generation = *generations_.at(start.sequence);
+    generation.started = now;
+    generation.cached_tokens = start.cached_tokens;
+    events_.push_back({start.sequence, StartedEvent{start.cached_tokens}});
+  }
+  for (SequenceId id : plan.expired) {
+    Fail(id, absl::DeadlineExceededError("the request's deadline passed"), "deadline");
+  }
+}
+
+absl::Status EngineLoop::CollectOldest() {
+  InFlight step = std::move(in_flight_.front());
+  in_flight_.pop_front();
+  absl::StatusOr<std::span<const SampledToken>> tokens = executor_.Collect(step.ticket);
+  if (!tokens.ok()) return tokens.status();
+  CHECK(tokens->size() == step.sampling.size());
+
+  const absl::Time now = clock_.Now();
+  step.step.took = now - std::max(step.launched, last_collected_);
+  last_collected_ = now;
+  meter_.Record(step.step);
+
+  sampled_.clear();
+  for (size_t i = 0; i < tokens->size(); ++i) {
+    const TokenId token = (*tokens)[i].token;
+    sampled_.push_back({.token = token, .stop = OnSampled(step.sampling[i], token)});
+  }
+  for (const FinishedSequence& finished : scheduler_.CompleteStep(sampled_)) {
+    // What ended by Generation's word is gone already; both count the same tokens, so the scheduler
+    // ends nothing on its own.
+    CHECK(!generations_.contains(finished.sequence));
+  }
+  while (!retired_.empty() && retired_.front().last <= step.ticket) retired_.pop_front();
+  return absl::OkStatus();
+}
+
+bool EngineLoop::OnSampled(SequenceId id, TokenId token) {
+  const auto found = generations_.find(id);
+  if (found == generations_.end()) return true;  // Ended or cancelled while the step ran.
+  Generation& generation = *found->second;
+  if (token == SampledToken::kNone) {
+    Fail(id, absl::InternalError("the model's output is not a number"), "not_a_number");
+    return true;
+  }
+  if (generation.first_token == absl::Time()) generation.first_token = clock_.Now();
+  DeltaEvent delta;
+  const std::optional<EndReason> ended = generation.OnToken(token, delta.content);
+  delta.tokens.push_back(token);
+  events_.push_back({id, std::move(delta)});
+  if (ended.has_value()) End(id, *ended);
+  return ended.has_value();
+}
+
+void EngineLoop::End(SequenceId id, EndReason reason) {
+  const Generation& generation = *generations_.at(id);
+  const absl::Time now = clock_.Now();
+  const absl::Time arrival = generation.request().arrival;
+  // One that ended in its replay never started.
+  const absl::Time started = std::max(generation.started, arrival);
+  const absl::Time first_token = std::max(generation.first_token, started);
+  EndedEvent ended = {.reason = reason,
+                      .stop_string = generation.stop_string(),
+                      .usage = {.prompt_tokens = generation.prompt_tokens(),
+                                .cached_tokens = generation.cached_tokens,
+                                .completion_tokens = generation.output_tokens()},
+                      .timings = {.queue = started - arrival,
+                                  .prefill = first_token - started,
+                                  .decode = now - first_token}};
+  events_.push_back({id, std::move(ended)});
+  Retire(id);
+}
+
+void EngineLoop::Fail(SequenceId id, absl::Status status, std::string_view reason) {
+  if (!generations_.contains(id)) return;
+  events_.push_back({id, FailedEvent{std::move(status), std::string(reason)}});
+  Retire(id);
+}
+
+void EngineLoop::FailAll(const absl::Status& status, std::string_view reason) {
+  while (!generations_.empty()) Fail(generations_.begin()->first, status, reason);
+}
+
+void EngineLoop::Retire(SequenceId id) {
+  const auto found = generations_.find(id);
+  if (found == generations_.end()) return;
+  if (!in_flight_.empty()) {
+    retired_.push_back({in_flight_.back().ticket, std::move(found->second)});
+  }
+  generations_.erase(found);
+}
+
+void EngineLoop::Flush() {
+  sink_.OnStep(events_, Load());
+  events_.clear();
+}
+
+EngineLoad EngineLoop::Load() const {
+  const SchedulerLoad load = scheduler_.load();
+  return {.running = load.running,
+          .waiting = load.waiting,
+          .waiting_prompt_tokens = load.waiting_prompt_tokens,
+          .kv_blocks_free = load.blocks_free,
+          .kv_blocks_total = load.blocks_total,
+          .step_ms = meter_.step_ms(),
+          .prefill_tokens_per_s = meter_.prefill_tokens_per_s(),
+          .decode_tokens_per_s = meter_.decode_tokens_per_s(),
+          .steps = meter_.steps(),
+          .prefix_query_tokens = load.prefix_query_tokens,
+          .prefix_hit_tokens = load.prefix_hit_tokens,
+          .preemptions = load.preemptions};
+}
+
+bool EngineLoop::idle() const { return in_flight_.empty() && generations_.empty(); }
+
+}  // namespace spillway

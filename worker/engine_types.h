@@ -1,0 +1,94 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/time/time.h"
+#include "scheduler/types.h"
+#include "worker/sampling/sampling_params.h"
+
+// What goes into the engine loop and what comes out: the worker's own words, free of the wire's.
+
+namespace spillway {
+
+// A tokenized request. Checked by whoever makes it: the prompt is not empty, ids are in the
+// vocabulary, `sampling` is valid, and prompt + new_tokens_max fits sequence_tokens_max.
+struct EngineRequest {
+  SequenceId id{};  // unique among all that this engine ever sees
+  std::vector<TokenId> prompt;
+  // Sampled by an earlier run that was lost. Output for limits, penalties, stops and text.
+  std::vector<TokenId> resumed;
+  int64_t resumed_content_bytes = 0;  // of the resumed tokens' text, what the client already has
+  SamplingParams sampling;
+  std::vector<std::string> stop_strings;
+  std::vector<TokenId> stop_tokens;
+  int32_t new_tokens_max = 0;  // > 0; the resumed ones count
+  int32_t new_tokens_min = 0;
+  bool ignore_end_of_text = false;
+  int32_t priority = 0;
+  TenantId tenant{};
+  uint64_t cache_salt = 0;
+  absl::Time arrival;
+  absl::Time deadline = absl::InfiniteFuture();
+};
+
+enum class EndReason { kStop, kLength };
+
+struct SequenceUsage {
+  int32_t prompt_tokens = 0;
+  int32_t cached_tokens = 0;
+  int32_t completion_tokens = 0;
+};
+
+struct SequenceTimings {
+  absl::Duration queue;    // arrival to start
+  absl::Duration prefill;  // start to first token
+  absl::Duration decode;   // first token to last
+};
+
+struct AcceptedEvent {
+  int32_t prompt_tokens = 0;
+};
+struct StartedEvent {
+  int32_t cached_tokens = 0;
+};
+struct DeltaEvent {
+  std::string content;  // whole UTF-8 characters; may be empty while text is held back
+  std::vector<TokenId> tokens;
+};
+struct EndedEvent {
+  EndReason reason = EndReason::kStop;
+  std::string stop_string;
+  SequenceUsage usage;
+  SequenceTimings timings;
+};
+struct FailedEvent {
+  absl::Status status;
+  std::string reason;  // a fixed word (proto/worker.proto, Failed.reason)
+};
+
+struct EngineEvent {
+  SequenceId sequence{};
+  std::variant<AcceptedEvent, StartedEvent, DeltaEvent, EndedEvent, FailedEvent> what;
+};
+
+// The loop's state after a step.
+struct EngineLoad {
+  int32_t running = 0;
+  int32_t waiting = 0;
+  int64_t waiting_prompt_tokens = 0;
+  int32_t kv_blocks_free = 0;
+  int32_t kv_blocks_total = 0;
+  double step_ms = 0;               // moving averages, 0 until measured
+  double prefill_tokens_per_s = 0;  // of steps that prefill
+  double decode_tokens_per_s = 0;   // of all running sequences together
+  uint64_t steps = 0;               // since start
+  uint64_t prefix_query_tokens = 0;
+  uint64_t prefix_hit_tokens = 0;
+  uint64_t preemptions = 0;
+};
+
+}  // namespace spillway
