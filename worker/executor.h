@@ -64,8 +64,8 @@ class Executor {
   virtual absl::StatusOr<std::span<const SampledToken>> Collect(Ticket ticket) = 0;
 
   virtual const ExecutorShape& shape() const = 0;
-  virtual std::string device_name() const = 0;   // "cpu, 2 threads, avx512_vnni"
-  virtual std::string numerics_id() const = 0;   // equal ids: equal results (DESIGN §6)
+  virtual std::string device_name() const = 0;  // "cpu, 2 threads, avx512_vnni"
+  virtual std::string numerics_id() const = 0;  // equal ids: equal results (DESIGN §6)
 };
 
 }  // namespace spillway

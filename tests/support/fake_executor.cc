@@ -1,0 +1,71 @@
+#include "tests/support/fake_executor.h"
+
+#include <algorithm>
+
+#include "common/check.h"
+#include "scheduler/scheduler.h"
+
+namespace spillway {
+
+FakeExecutor::FakeExecutor(const ExecutorShape& shape, Model model)
+    : shape_(shape), model_(std::move(model)) {}
+
+absl::StatusOr<Ticket> FakeExecutor::Launch(std::span<const StepRow> rows) {
+  CHECK(!rows.empty());
+  CHECK(static_cast<int32_t>(rows.size()) <= shape_.running_max);
+  Step step{.number = ++launched_, .rows = {}};
+  for (const StepRow& row : rows) {
+    step.rows.push_back({.slice = row.slice,
+                         .tokens = {row.slice.tokens.begin(), row.slice.tokens.end()},
+                         .blocks = {row.slice.blocks.begin(), row.slice.blocks.end()},
+                         .banned = {row.banned.begin(), row.banned.end()}});
+  }
+  in_flight_.push_back(std::move(step));
+  CHECK(in_flight_.size() <= Scheduler::kPlansInFlightMax);
+  rows_max_ = std::max(rows_max_, static_cast<int32_t>(rows.size()));
+  in_flight_max_ = std::max(in_flight_max_, static_cast<int32_t>(in_flight_.size()));
+  return Ticket{launched_};
+}
+
+absl::StatusOr<std::span<const SampledToken>> FakeExecutor::Collect(Ticket ticket) {
+  CHECK(!in_flight_.empty());
+  CHECK(static_cast<int64_t>(ticket) == in_flight_.front().number);
+  if (!failure_.ok()) return failure_;
+  Step step = std::move(in_flight_.front());
+  in_flight_.pop_front();
+  collected_ = step.number;
+  results_.clear();
+  for (Row& row : step.rows) {
+    const std::vector<TokenId> all = RunRow(row);
+    if (!row.slice.samples) continue;
+    TokenId token = model_(all);
+    while (std::ranges::find(row.banned, token) != row.banned.end()) --token;
+    last_sampled_[row.slice.slot] = token;
+    results_.push_back({.token = token});
+  }
+  return results_;
+}
+
+std::pair<BlockId, int32_t> FakeExecutor::PlaceOf(const Row& row, int32_t token) const {
+  return {row.blocks.at(static_cast<size_t>(token / shape_.block_tokens)),
+          token % shape_.block_tokens};
+}
+
+std::vector<TokenId> FakeExecutor::RunRow(Row& row) {
+  if (row.slice.last_token_pending) row.tokens.push_back(last_sampled_.at(row.slice.slot));
+  CHECK(static_cast<int32_t>(row.tokens.size()) == row.slice.count);
+  std::vector<TokenId> all;
+  for (int32_t i = 0; i < row.slice.begin; ++i) {
+    const auto found = memory_.find(PlaceOf(row, i));
+    CHECK(found != memory_.end());
+    all.push_back(found->second);
+  }
+  for (TokenId token : row.tokens) {
+    memory_[PlaceOf(row, static_cast<int32_t>(all.size()))] = token;
+    all.push_back(token);
+  }
+  tokens_computed_ += row.slice.count;
+  return all;
+}
+
+}  // namespace spillway

@@ -1,0 +1,69 @@
+#pragma once
+
+#include <deque>
+#include <functional>
+#include <map>
+#include <optional>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "worker/executor.h"
+
+namespace spillway {
+
+// An executor whose model is a function of all tokens so far, and whose KV memory is a table of
+// tokens: a slice that claims to continue what was never written there aborts the test. Steps "run"
+// in Collect(), in order. Not thread-safe, like any executor.
+class FakeExecutor : public Executor {
+ public:
+  using Model = std::function<TokenId(std::span<const TokenId> tokens)>;
+
+  FakeExecutor(const ExecutorShape& shape, Model model);
+
+  absl::StatusOr<Ticket> Launch(std::span<const StepRow> rows) override;
+  absl::StatusOr<std::span<const SampledToken>> Collect(Ticket ticket) override;
+  const ExecutorShape& shape() const override { return shape_; }
+  std::string device_name() const override { return "fake"; }
+  std::string numerics_id() const override { return "fake-1"; }
+
+  // From now on, Collect() answers this.
+  void FailWith(absl::Status status) { failure_ = std::move(status); }
+
+  int64_t steps() const { return collected_; }
+  int32_t rows_max() const { return rows_max_; }  // the most rows that one step had
+  int32_t in_flight_max() const { return in_flight_max_; }
+  // Tokens computed so far, whether anybody wanted the result or not.
+  int64_t tokens_computed() const { return tokens_computed_; }
+
+ private:
+  struct Row {
+    StepSlice slice;  // its spans are not used
+    std::vector<TokenId> tokens;
+    std::vector<BlockId> blocks;
+    std::vector<TokenId> banned;
+  };
+  struct Step {
+    int64_t number = 0;
+    std::vector<Row> rows;
+  };
+
+  std::pair<BlockId, int32_t> PlaceOf(const Row& row, int32_t token) const;
+  std::vector<TokenId> RunRow(Row& row);
+
+  const ExecutorShape shape_;
+  const Model model_;
+  std::deque<Step> in_flight_;
+  std::map<std::pair<BlockId, int32_t>, TokenId> memory_;
+  std::map<SlotId, TokenId> last_sampled_;
+  std::vector<SampledToken> results_;
+  absl::Status failure_;
+  int64_t launched_ = 0;
+  int64_t collected_ = 0;
+  int32_t rows_max_ = 0;
+  int32_t in_flight_max_ = 0;
+  int64_t tokens_computed_ = 0;
+};
+
+}  // namespace spillway

@@ -1,0 +1,256 @@
+// The loop against a fake device: what comes out for what goes in, with the real scheduler.
+
+#include "worker/engine_loop.h"
+
+#include <map>
+#include <string>
+#include <thread>
+
+#include "gtest/gtest.h"
+#include "tests/support/byte_vocabulary.h"
+#include "tests/support/fake_executor.h"
+#include "tests/support/manual_clock.h"
+
+namespace spillway {
+namespace {
+
+// Counts up the alphabet: after 'a' comes 'b'; after 'z' the text ends.
+TokenId Alphabet(std::span<const TokenId> tokens) {
+  return tokens.back() == 'z' ? kByteVocabularyEnd : tokens.back() + 1;
+}
+
+constexpr ExecutorShape kShape = {.running_max = 4,
+                                  .step_tokens_max = 16,
+                                  .block_tokens = 4,
+                                  .block_count = 32,
+                                  .sequence_tokens_max = 64,
+                                  .vocabulary_size = kByteVocabularySize};
+
+SchedulerLimits Limits() {
+  SchedulerLimits limits;
+  limits.waiting_max = 8;
+  limits.running_max = kShape.running_max;
+  limits.step_tokens_max = kShape.step_tokens_max;
+  limits.block_tokens = kShape.block_tokens;
+  limits.block_count = kShape.block_count;
+  limits.sequence_tokens_max = kShape.sequence_tokens_max;
+  return limits;
+}
+
+// What was heard of each sequence.
+class RecordingSink : public EngineSink {
+ public:
+  struct Heard {
+    bool accepted = false;
+    bool started = false;
+    std::string text;
+    std::vector<TokenId> tokens;
+    std::optional<EndedEvent> ended;
+    std::optional<FailedEvent> failed;
+  };
+
+  void OnStep(std::span<EngineEvent> events, const EngineLoad& load) override {
+    for (EngineEvent& event : events) {
+      Heard& heard = heard_[event.sequence];
+      EXPECT_FALSE(heard.ended.has_value() || heard.failed.has_value()) << "an event after the end";
+      if (auto* delta = std::get_if<DeltaEvent>(&event.what)) {
+        heard.text += delta->content;
+        heard.tokens.insert(heard.tokens.end(), delta->tokens.begin(), delta->tokens.end());
+      } else if (auto* ended = std::get_if<EndedEvent>(&event.what)) {
+        heard.ended = *ended;
+      } else if (auto* failed = std::get_if<FailedEvent>(&event.what)) {
+        heard.failed = *failed;
+      } else if (std::holds_alternative<AcceptedEvent>(event.what)) {
+        heard.accepted = true;
+      } else {
+        EXPECT_TRUE(heard.accepted);
+        heard.started = true;
+      }
+    }
+    load_ = load;
+  }
+
+  Heard& operator[](int id) { return heard_[SequenceId{static_cast<uint64_t>(id)}]; }
+  const EngineLoad& load() const { return load_; }
+
+ private:
+  std::map<SequenceId, Heard> heard_;
+  EngineLoad load_;
+};
+
+class EngineLoopTest : public ::testing::Test {
+ protected:
+  EngineRequest Request(int id, std::string_view prompt, int32_t new_tokens_max = 40) {
+    EngineRequest request;
+    request.id = SequenceId{static_cast<uint64_t>(id)};
+    request.prompt.assign(prompt.begin(), prompt.end());
+    request.new_tokens_max = new_tokens_max;
+    request.arrival = clock_.Now();
+    return request;
+  }
+
+  // Turns until nothing is left to do.
+  void Drain() {
+    for (int turn = 0; turn < 1000; ++turn) {
+      ASSERT_TRUE(engine_.RunOnce(absl::ZeroDuration()).ok());
+      clock_.Advance(absl::Milliseconds(10));
+      const EngineLoad& load = sink_.load();
+      if (turn > 3 && load.running == 0 && load.waiting == 0) return;
+    }
+    FAIL() << "still busy after 1000 turns";
+  }
+
+  ManualClock clock_;
+  const std::unique_ptr<Tokenizer> tokenizer_ = *Tokenizer::Create(ByteVocabulary());
+  FakeExecutor executor_{kShape, Alphabet};
+  RecordingSink sink_;
+  EngineLoop engine_{{}, Limits(), executor_, *tokenizer_, clock_, sink_};
+};
+
+TEST_F(EngineLoopTest, RunsASequenceToTheEndOfItsText) {
+  ASSERT_TRUE(engine_.Submit(Request(1, "w")));
+  Drain();
+  EXPECT_TRUE(sink_[1].started);
+  EXPECT_EQ(sink_[1].text, "xyz");
+  ASSERT_TRUE(sink_[1].ended.has_value());
+  EXPECT_EQ(sink_[1].ended->reason, EndReason::kStop);
+  EXPECT_EQ(sink_[1].ended->usage.prompt_tokens, 1);
+  EXPECT_EQ(sink_[1].ended->usage.completion_tokens, 4);
+  EXPECT_EQ(sink_.load().kv_blocks_free, kShape.block_count);
+}
+
+TEST_F(EngineLoopTest, StopsAtTheLengthAskedForWithoutComputingMore) {
+  ASSERT_TRUE(engine_.Submit(Request(1, "a", /*new_tokens_max=*/5)));
+  Drain();
+  EXPECT_EQ(sink_[1].text, "bcdef");
+  EXPECT_EQ(sink_[1].ended->reason, EndReason::kLength);
+  EXPECT_EQ(executor_.tokens_computed(), 5);  // The last token sampled is never an input.
+}
+
+TEST_F(EngineLoopTest, PlansTheNextStepWhileOneIsInFlight) {
+  ASSERT_TRUE(engine_.Submit(Request(1, "a")));
+  Drain();
+  EXPECT_EQ(executor_.in_flight_max(), 2);
+}
+
+TEST_F(EngineLoopTest, AStopStringEndsTheSequenceAndIsCutFromTheText) {
+  EngineRequest request = Request(1, "a");
+  request.stop_strings = {"ef"};
+  ASSERT_TRUE(engine_.Submit(std::move(request)));
+  Drain();
+  EXPECT_EQ(sink_[1].text, "bcd");
+  EXPECT_EQ(sink_[1].ended->stop_string, "ef");
+}
+
+TEST_F(EngineLoopTest, ManySequencesShareStepsAndEachGetsItsOwnText) {
+  for (int id = 0; id < 8; ++id) {
+    const std::string prompt(1, static_cast<char>('a' + id));
+    ASSERT_TRUE(engine_.Submit(Request(id, prompt, /*new_tokens_max=*/10)));
+  }
+  Drain();
+  for (int id = 0; id < 8; ++id) {
+    std::string expected;
+    for (int i = 1; i <= 10; ++i) expected.push_back(static_cast<char>('a' + id + i));
+    EXPECT_EQ(sink_[id].text, expected) << id;
+  }
+  EXPECT_EQ(executor_.rows_max(), kShape.running_max);
+}
+
+TEST_F(EngineLoopTest, ACancelledSequenceFreesItsMemoryWithinOneStepAndIsNeverHeardOfAgain) {
+  ASSERT_TRUE(engine_.Submit(Request(1, "a")));
+  for (int turn = 0; turn < 5; ++turn) ASSERT_TRUE(engine_.RunOnce(absl::ZeroDuration()).ok());
+  const std::string before = sink_[1].text;
+  ASSERT_LT(sink_.load().kv_blocks_free, kShape.block_count);
+
+  engine_.Cancel(SequenceId{1});
+  ASSERT_TRUE(engine_.RunOnce(absl::ZeroDuration()).ok());
+
+  EXPECT_EQ(sink_.load().kv_blocks_free, kShape.block_count);
+  Drain();
+  EXPECT_EQ(sink_[1].text, before);
+  EXPECT_FALSE(sink_[1].ended.has_value());
+}
+
+TEST_F(EngineLoopTest, ACancellationOvertakesAFullQueue) {
+  EngineLoop engine({.commands_max = 2}, Limits(), executor_, *tokenizer_, clock_, sink_);
+  ASSERT_TRUE(engine.Submit(Request(1, "a")));
+  ASSERT_TRUE(engine.Submit(Request(2, "a")));
+  EXPECT_FALSE(engine.Submit(Request(3, "a")));
+  engine.Cancel(SequenceId{1});
+  ASSERT_TRUE(engine.RunOnce(absl::ZeroDuration()).ok());
+  EXPECT_EQ(sink_.load().running + sink_.load().waiting, 1);
+}
+
+TEST_F(EngineLoopTest, ADeadlineFailsTheSequenceAndSaysSo) {
+  EngineRequest request = Request(1, "a");
+  request.deadline = clock_.Now() + absl::Milliseconds(25);
+  ASSERT_TRUE(engine_.Submit(std::move(request)));
+  Drain();
+  ASSERT_TRUE(sink_[1].failed.has_value());
+  EXPECT_EQ(sink_[1].failed->reason, "deadline");
+  EXPECT_EQ(sink_[1].failed->status.code(), absl::StatusCode::kDeadlineExceeded);
+}
+
+TEST_F(EngineLoopTest, AFullWaitingQueueRefuses) {
+  for (int id = 0; id < 9; ++id) ASSERT_TRUE(engine_.Submit(Request(id, "a")));
+  ASSERT_TRUE(engine_.RunOnce(absl::ZeroDuration()).ok());
+  ASSERT_TRUE(sink_[8].failed.has_value());
+  EXPECT_EQ(sink_[8].failed->reason, "queue_full");
+  EXPECT_FALSE(sink_[8].accepted);
+}
+
+TEST_F(EngineLoopTest, ASecondEqualPromptIsServedFromThePrefixCache) {
+  const std::string prompt = "aaaabbbbccccdddde";
+  ASSERT_TRUE(engine_.Submit(Request(1, prompt)));
+  Drain();
+  ASSERT_TRUE(engine_.Submit(Request(2, prompt)));
+  Drain();
+  EXPECT_EQ(sink_[2].ended->usage.cached_tokens, 16);
+  EXPECT_EQ(sink_[2].text, sink_[1].text);
+}
+
+TEST_F(EngineLoopTest, AResumedSequenceGoesOnWhereTheClientStands) {
+  EngineRequest request = Request(1, "a", /*new_tokens_max=*/6);
+  request.resumed = {'b', 'c', 'd'};
+  request.resumed_content_bytes = 2;
+  ASSERT_TRUE(engine_.Submit(std::move(request)));
+  Drain();
+  EXPECT_EQ(sink_[1].text, "defg");
+  EXPECT_EQ(sink_[1].ended->usage.prompt_tokens, 1);
+  EXPECT_EQ(sink_[1].ended->usage.completion_tokens, 6);
+}
+
+TEST_F(EngineLoopTest, LogitsThatAreNoNumbersFailOnlyTheirSequence) {
+  FakeExecutor executor(kShape, [](std::span<const TokenId> tokens) {
+    return tokens.back() == 'n' ? SampledToken::kNone : Alphabet(tokens);
+  });
+  EngineLoop engine({}, Limits(), executor, *tokenizer_, clock_, sink_);
+  ASSERT_TRUE(engine.Submit(Request(1, "m")));
+  ASSERT_TRUE(engine.Submit(Request(2, "w")));
+  for (int turn = 0; turn < 20; ++turn) ASSERT_TRUE(engine.RunOnce(absl::ZeroDuration()).ok());
+  ASSERT_TRUE(sink_[1].failed.has_value());
+  EXPECT_EQ(sink_[1].failed->reason, "not_a_number");
+  EXPECT_EQ(sink_[2].text, "xyz");
+}
+
+TEST_F(EngineLoopTest, AFailedDeviceFailsEverySequenceAndEndsTheLoop) {
+  ASSERT_TRUE(engine_.Submit(Request(1, "a")));
+  ASSERT_TRUE(engine_.Submit(Request(2, "b")));
+  executor_.FailWith(absl::InternalError("the device is on fire"));
+  EXPECT_EQ(engine_.Run().code(), absl::StatusCode::kInternal);
+  for (int id : {1, 2}) {
+    ASSERT_TRUE(sink_[id].failed.has_value());
+    EXPECT_EQ(sink_[id].failed->reason, "device_failed");
+  }
+}
+
+TEST_F(EngineLoopTest, StopEndsTheLoopFromAnotherThread) {
+  ASSERT_TRUE(engine_.Submit(Request(1, "a")));
+  std::thread engine_thread([this] { EXPECT_TRUE(engine_.Run().ok()); });
+  engine_.Stop();
+  engine_thread.join();
+  EXPECT_FALSE(engine_.Submit(Request(2, "a")));
+}
+
+}  // namespace
+}  // namespace spillway

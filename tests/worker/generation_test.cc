@@ -1,0 +1,99 @@
+// What ends a sequence, and what text it has by then.
+
+#include "worker/generation.h"
+
+#include "gtest/gtest.h"
+#include "tests/support/byte_vocabulary.h"
+
+namespace spillway {
+namespace {
+
+class GenerationTest : public ::testing::Test {
+ protected:
+  EngineRequest Request() const {
+    EngineRequest request;
+    request.prompt = {'?'};
+    request.new_tokens_max = 100;
+    return request;
+  }
+
+  const std::unique_ptr<Tokenizer> tokenizer_ = *Tokenizer::Create(ByteVocabulary());
+  std::string content_;
+};
+
+TEST_F(GenerationTest, EndOfTextStopsAndGivesNoText) {
+  Generation generation(Request(), *tokenizer_);
+  EXPECT_EQ(generation.OnToken('a', content_), std::nullopt);
+  EXPECT_EQ(generation.OnToken(kByteVocabularyEnd, content_), EndReason::kStop);
+  EXPECT_EQ(content_, "a");
+  EXPECT_EQ(generation.output_tokens(), 2);
+}
+
+TEST_F(GenerationTest, EndOfTextIsIgnoredWhenAskedTo) {
+  EngineRequest request = Request();
+  request.ignore_end_of_text = true;
+  Generation generation(std::move(request), *tokenizer_);
+  EXPECT_EQ(generation.OnToken(kByteVocabularyEnd, content_), std::nullopt);
+}
+
+TEST_F(GenerationTest, TheLastTokenAllowedEndsByLengthAndFlushesHeldBackText) {
+  EngineRequest request = Request();
+  request.new_tokens_max = 2;
+  request.stop_strings = {"bc"};
+  Generation generation(std::move(request), *tokenizer_);
+  EXPECT_EQ(generation.OnToken('a', content_), std::nullopt);
+  EXPECT_EQ(generation.OnToken('b', content_), EndReason::kLength);
+  EXPECT_EQ(content_, "ab");
+}
+
+TEST_F(GenerationTest, AStopStringEndsItAndIsNotReturned) {
+  EngineRequest request = Request();
+  request.stop_strings = {"bc"};
+  Generation generation(std::move(request), *tokenizer_);
+  EXPECT_EQ(generation.OnToken('a', content_), std::nullopt);
+  EXPECT_EQ(generation.OnToken('b', content_), std::nullopt);
+  EXPECT_EQ(content_, "a");
+  EXPECT_EQ(generation.OnToken('c', content_), EndReason::kStop);
+  EXPECT_EQ(content_, "a");
+  EXPECT_EQ(generation.stop_string(), "bc");
+}
+
+TEST_F(GenerationTest, AStopTokenEndsIt) {
+  EngineRequest request = Request();
+  request.stop_tokens = {'x'};
+  Generation generation(std::move(request), *tokenizer_);
+  EXPECT_EQ(generation.OnToken('x', content_), EndReason::kStop);
+  EXPECT_EQ(content_, "");
+}
+
+TEST_F(GenerationTest, EndOfTextIsBannedBeforeTheMinimum) {
+  EngineRequest request = Request();
+  request.new_tokens_min = 2;
+  Generation generation(std::move(request), *tokenizer_);
+  EXPECT_EQ(generation.BannedAt(1).size(), 1u);
+  EXPECT_EQ(generation.BannedAt(2).size(), 0u);
+}
+
+TEST_F(GenerationTest, AReplayGivesOnlyWhatTheClientLacks) {
+  EngineRequest request = Request();
+  request.stop_strings = {"cd"};
+  request.resumed = {'a', 'b', 'c'};  // "c" was held back when the first run was lost.
+  request.resumed_content_bytes = 1;
+  Generation generation(std::move(request), *tokenizer_);
+  EXPECT_EQ(generation.Replay(content_), std::nullopt);
+  EXPECT_EQ(content_, "b");
+  EXPECT_EQ(generation.OnToken('d', content_), EndReason::kStop);
+  EXPECT_EQ(content_, "b");
+  EXPECT_EQ(generation.output_tokens(), 4);
+}
+
+TEST_F(GenerationTest, AReplayMayTurnOutToBeTheWholeAnswer) {
+  EngineRequest request = Request();
+  request.resumed = {'a', kByteVocabularyEnd};
+  Generation generation(std::move(request), *tokenizer_);
+  EXPECT_EQ(generation.Replay(content_), EndReason::kStop);
+  EXPECT_EQ(content_, "a");
+}
+
+}  // namespace
+}  // namespace spillway

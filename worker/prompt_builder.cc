@@ -1,0 +1,56 @@
+#include "worker/prompt_builder.h"
+
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "common/status_macros.h"
+
+namespace spillway {
+
+absl::StatusOr<BuiltPrompt> PromptBuilder::Build(const PromptSource& source) const {
+  absl::StatusOr<BuiltPrompt> built;
+  if (const auto* chat = std::get_if<ChatInput>(&source)) {
+    built = BuildChat(*chat);
+  } else if (const auto* text = std::get_if<std::string>(&source)) {
+    built = BuildText(*text);
+  } else {
+    built = CheckTokens(std::get<std::vector<TokenId>>(source));
+  }
+  RETURN_IF_ERROR(built.status());
+  if (built->tokens.empty()) return absl::InvalidArgumentError("the prompt is empty");
+  return built;
+}
+
+absl::StatusOr<BuiltPrompt> PromptBuilder::BuildChat(const ChatInput& input) const {
+  if (chat_template_ == nullptr) {
+    return absl::FailedPreconditionError(
+        "the model has no chat template; use /v1/completions with a prompt");
+  }
+  ASSIGN_OR_RETURN(RenderedPrompt rendered, chat_template_->Render(input));
+  BuiltPrompt built;
+  built.tokens = tokenizer_.Encode(rendered.text, rendered.trusted);
+  built.text = std::move(rendered.text);
+  return built;
+}
+
+BuiltPrompt PromptBuilder::BuildText(const std::string& text) const {
+  BuiltPrompt built;
+  if (tokenizer_.add_bos() && tokenizer_.bos() >= 0) built.tokens.push_back(tokenizer_.bos());
+  const std::vector<TokenId> encoded = tokenizer_.Encode(text);
+  built.tokens.insert(built.tokens.end(), encoded.begin(), encoded.end());
+  built.text = text;
+  return built;
+}
+
+absl::StatusOr<BuiltPrompt> PromptBuilder::CheckTokens(const std::vector<TokenId>& tokens) const {
+  for (size_t i = 0; i < tokens.size(); ++i) {
+    if (tokens[i] < 0 || tokens[i] >= tokenizer_.vocabulary_size()) {
+      return absl::InvalidArgumentError(absl::StrCat("token ", tokens[i], " at position ", i,
+                                                     " is not in the vocabulary of ",
+                                                     tokenizer_.vocabulary_size(), " tokens"));
+    }
+  }
+  return BuiltPrompt{.text = "", .tokens = tokens};
+}
+
+}  // namespace spillway

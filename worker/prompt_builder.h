@@ -1,0 +1,46 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "scheduler/types.h"
+#include "worker/text/chat_template.h"
+#include "worker/text/tokenizer.h"
+
+namespace spillway {
+
+// What a request's prompt is made of: a chat, plain text, or token ids.
+using PromptSource = std::variant<ChatInput, std::string, std::vector<TokenId>>;
+
+struct BuiltPrompt {
+  std::string text;  // empty when the source was token ids
+  std::vector<TokenId> tokens;
+};
+
+// Renders and tokenizes prompts. Immutable: any thread may use it at once. `tokenizer` and
+// `chat_template` outlive it.
+class PromptBuilder {
+ public:
+  // `chat_template` may be null: chats are then refused.
+  PromptBuilder(const Tokenizer& tokenizer, const ChatTemplate* chat_template)
+      : tokenizer_(tokenizer), chat_template_(chat_template) {}
+
+  // INVALID_ARGUMENT: the template refuses the messages, a token id is outside the vocabulary, or
+  // there is nothing to run. FAILED_PRECONDITION: a chat, and the model has no template.
+  // Text gets the model's BOS where the model wants one; chats get what their template writes.
+  absl::StatusOr<BuiltPrompt> Build(const PromptSource& source) const;
+
+ private:
+  absl::StatusOr<BuiltPrompt> BuildChat(const ChatInput& input) const;
+  BuiltPrompt BuildText(const std::string& text) const;
+  absl::StatusOr<BuiltPrompt> CheckTokens(const std::vector<TokenId>& tokens) const;
+
+  const Tokenizer& tokenizer_;
+  const ChatTemplate* const chat_template_;
+};
+
+}  // namespace spillway

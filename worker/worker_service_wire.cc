@@ -1,0 +1,162 @@
+#include "worker/worker_service_wire.h"
+
+#include <algorithm>
+#include <utility>
+#include <variant>
+
+#include "absl/hash/hash.h"
+#include "absl/strings/str_cat.h"
+
+namespace spillway {
+namespace {
+
+constexpr int kStopStringsMax = 64;
+constexpr size_t kStopStringBytesMax = 4096;
+
+double Milliseconds(absl::Duration duration) { return absl::ToDoubleMilliseconds(duration); }
+
+SamplingParams SamplingFromWire(const wire::SamplingParams& from) {
+  SamplingParams params;
+  params.temperature = from.temperature();
+  params.top_p = from.top_p() == 0 ? 1.0f : from.top_p();
+  params.top_k = from.top_k();
+  params.min_p = from.min_p();
+  params.seed = from.seed();
+  params.presence_penalty = from.presence_penalty();
+  params.frequency_penalty = from.frequency_penalty();
+  params.repetition_penalty = from.repetition_penalty() == 0 ? 1.0f : from.repetition_penalty();
+  params.logit_bias.assign(from.logit_bias().begin(), from.logit_bias().end());
+  // A protobuf map has no order of its own.
+  std::sort(params.logit_bias.begin(), params.logit_bias.end());
+  return params;
+}
+
+SpecRefusal Invalid(std::string message) {
+  return {.status = absl::InvalidArgumentError(message), .reason = "invalid_request"};
+}
+
+SpecRefusal CheckStops(const wire::GenerateSpec& spec) {
+  if (spec.stop_strings_size() > kStopStringsMax) {
+    return Invalid(
+        absl::StrCat("stop: ", spec.stop_strings_size(), " strings, at most ", kStopStringsMax));
+  }
+  for (const std::string& stop : spec.stop_strings()) {
+    if (stop.empty() || stop.size() > kStopStringBytesMax) {
+      return Invalid(absl::StrCat("stop: a string of ", stop.size(), " bytes, must be 1 to ",
+                                  kStopStringBytesMax));
+    }
+  }
+  return {};
+}
+
+}  // namespace
+
+PromptSource PromptFromWire(const wire::Prompt& prompt) {
+  switch (prompt.kind_case()) {
+    case wire::Prompt::kChat: {
+      const wire::ChatPrompt& chat = prompt.chat();
+      return ChatInput{.messages_json = chat.messages_json(),
+                       .tools_json = chat.tools_json(),
+                       .template_kwargs_json = chat.template_kwargs_json(),
+                       .add_generation_prompt = chat.add_generation_prompt(),
+                       .template_time = absl::FromUnixSeconds(chat.template_time_unix_s())};
+    }
+    case wire::Prompt::kTokenIds:
+      return std::vector<TokenId>(prompt.token_ids().ids().begin(), prompt.token_ids().ids().end());
+    case wire::Prompt::kText:
+    case wire::Prompt::KIND_NOT_SET:
+      return prompt.text();
+  }
+  return prompt.text();
+}
+
+SpecRefusal RequestFromWire(const wire::GenerateSpec& spec, const SpecContext& context,
+                            SequenceId id, absl::Time arrival, EngineRequest& request) {
+  request.id = id;
+  request.arrival = arrival;
+  request.sampling = SamplingFromWire(spec.sampling());
+  if (const absl::Status valid = request.sampling.Validate(context.vocabulary_size); !valid.ok()) {
+    return {.status = valid, .reason = "invalid_request"};
+  }
+  if (SpecRefusal refusal = CheckStops(spec); !refusal.status.ok()) return refusal;
+  absl::StatusOr<BuiltPrompt> prompt = context.prompts.Build(PromptFromWire(spec.prompt()));
+  if (!prompt.ok()) return {.status = prompt.status(), .reason = "invalid_request"};
+
+  const auto prompt_tokens = static_cast<int32_t>(prompt->tokens.size());
+  const int32_t room = context.sequence_tokens_max - prompt_tokens;
+  if (room <= 0) {
+    return {.status = absl::InvalidArgumentError(absl::StrCat(
+                "the prompt has ", prompt_tokens, " tokens; this model's context holds ",
+                context.sequence_tokens_max, ", prompt and answer together")),
+            .reason = "context_length_exceeded",
+            .prompt_tokens = prompt_tokens};
+  }
+  const int32_t wanted = spec.new_tokens_max();
+  request.new_tokens_max = wanted <= 0 ? room : std::min(wanted, room);
+  request.new_tokens_min = std::min(spec.new_tokens_min(), request.new_tokens_max);
+  request.prompt = std::move(prompt->tokens);
+  request.resumed.assign(spec.resumed_token_ids().begin(), spec.resumed_token_ids().end());
+  request.resumed_content_bytes = std::max<int64_t>(spec.resumed_content_bytes(), 0);
+  for (TokenId token : request.resumed) {
+    if (token < 0 || token >= context.vocabulary_size) {
+      return Invalid(absl::StrCat("resumed token ", token, " is not in the vocabulary"));
+    }
+  }
+  request.stop_strings.assign(spec.stop_strings().begin(), spec.stop_strings().end());
+  request.stop_tokens.assign(spec.stop_token_ids().begin(), spec.stop_token_ids().end());
+  request.ignore_end_of_text = spec.ignore_end_of_text();
+  request.priority = spec.priority();
+  if (spec.isolate_prefix_cache()) request.cache_salt = absl::Hash<std::string>()(spec.tenant());
+  if (spec.deadline_ms() > 0) request.deadline = arrival + absl::Milliseconds(spec.deadline_ms());
+  return {};
+}
+
+void EventToWire(EngineEvent& event, wire::SequenceEvent& to) {
+  if (const auto* accepted = std::get_if<AcceptedEvent>(&event.what)) {
+    to.mutable_accepted()->set_prompt_tokens(accepted->prompt_tokens);
+  } else if (const auto* started = std::get_if<StartedEvent>(&event.what)) {
+    to.mutable_started()->set_cached_tokens(started->cached_tokens);
+  } else if (auto* delta = std::get_if<DeltaEvent>(&event.what)) {
+    to.mutable_delta()->set_content(std::move(delta->content));
+    to.mutable_delta()->mutable_token_ids()->Add(delta->tokens.begin(), delta->tokens.end());
+  } else if (const auto* ended = std::get_if<EndedEvent>(&event.what)) {
+    wire::Finished& finished = *to.mutable_finished();
+    finished.set_reason(ended->reason == EndReason::kStop ? wire::FINISH_REASON_STOP
+                                                          : wire::FINISH_REASON_LENGTH);
+    finished.set_stop_string(ended->stop_string);
+    finished.mutable_usage()->set_prompt_tokens(ended->usage.prompt_tokens);
+    finished.mutable_usage()->set_cached_tokens(ended->usage.cached_tokens);
+    finished.mutable_usage()->set_completion_tokens(ended->usage.completion_tokens);
+    finished.mutable_timings()->set_queue_ms(Milliseconds(ended->timings.queue));
+    finished.mutable_timings()->set_prefill_ms(Milliseconds(ended->timings.prefill));
+    finished.mutable_timings()->set_decode_ms(Milliseconds(ended->timings.decode));
+  } else if (const auto* failed = std::get_if<FailedEvent>(&event.what)) {
+    RefusalToWire({.status = failed->status, .reason = failed->reason}, to);
+  }
+}
+
+void LoadToWire(const EngineLoad& load, bool draining, wire::WorkerLoad& to) {
+  to.set_running(load.running);
+  to.set_waiting(load.waiting);
+  to.set_waiting_prompt_tokens(load.waiting_prompt_tokens);
+  to.set_kv_blocks_free(load.kv_blocks_free);
+  to.set_kv_blocks_total(load.kv_blocks_total);
+  to.set_step_ms(load.step_ms);
+  to.set_prefill_tokens_per_s(load.prefill_tokens_per_s);
+  to.set_decode_tokens_per_s(load.decode_tokens_per_s);
+  to.set_draining(draining);
+  to.set_steps(load.steps);
+  to.set_prefix_cache_query_tokens(load.prefix_query_tokens);
+  to.set_prefix_cache_hit_tokens(load.prefix_hit_tokens);
+  to.set_preemptions(load.preemptions);
+}
+
+void RefusalToWire(const SpecRefusal& refusal, wire::SequenceEvent& to) {
+  wire::Failed& failed = *to.mutable_failed();
+  failed.set_code(static_cast<int32_t>(refusal.status.code()));
+  failed.set_reason(refusal.reason);
+  failed.set_message(std::string(refusal.status.message()));
+  failed.set_prompt_tokens(refusal.prompt_tokens);
+}
+
+}  // namespace spillway
