@@ -1,0 +1,339 @@
+// The service over real gRPC: a unix socket, a real client stream, the real scheduler and engine
+// loop on their own threads, and a fake device.
+
+#include "worker/worker_service.h"
+
+#include <cstdlib>
+#include <filesystem>
+#include <map>
+#include <string>
+#include <thread>
+
+#include "common/check.h"
+#include "common/clock.h"
+#include "grpcpp/grpcpp.h"
+#include "gtest/gtest.h"
+#include "proto/worker.grpc.pb.h"
+#include "tests/support/byte_vocabulary.h"
+#include "tests/support/fake_executor.h"
+#include "worker/text/chat_template.h"
+
+namespace spillway {
+namespace {
+
+namespace wire = worker::v1;
+
+TokenId Alphabet(std::span<const TokenId> tokens) {
+  return tokens.back() == 'z' ? kByteVocabularyEnd : tokens.back() + 1;
+}
+
+// Never ends by itself.
+TokenId Forever(std::span<const TokenId>) { return '.'; }
+
+constexpr ExecutorShape kShape = {.running_max = 8,
+                                  .step_tokens_max = 4096,
+                                  .block_tokens = 16,
+                                  .block_count = 1 << 16,
+                                  .sequence_tokens_max = 1 << 20,
+                                  .vocabulary_size = kByteVocabularySize};
+
+SchedulerLimits LimitsOfShape() {
+  SchedulerLimits limits;
+  limits.running_max = kShape.running_max;
+  limits.step_tokens_max = kShape.step_tokens_max;
+  limits.block_tokens = kShape.block_tokens;
+  limits.block_count = kShape.block_count;
+  limits.sequence_tokens_max = kShape.sequence_tokens_max;
+  return limits;
+}
+
+// A worker with all its threads, and a client of it.
+class ServedWorker {
+ public:
+  explicit ServedWorker(FakeExecutor::Model model, int32_t context_tokens_max = 1 << 20,
+                        WorkerServiceLimits limits = {})
+      : executor_(kShape, std::move(model)),
+        service_(limits, {.model_name = "alphabet", .context_tokens_max = context_tokens_max},
+                 prompts_, *tokenizer_, clock_),
+        engine_({}, LimitsOfShape(), executor_, *tokenizer_, clock_, service_) {
+    std::string folder = "/tmp/spillway-service-XXXXXX";
+    CHECK(mkdtemp(folder.data()) != nullptr);
+    folder_ = folder;
+    const std::string address = "unix:" + folder + "/worker.sock";
+    service_.Connect(engine_);
+    grpc::ServerBuilder builder;
+    builder.AddListeningPort(address, grpc::InsecureServerCredentials());
+    builder.RegisterService(&service_.service());
+    server_ = builder.BuildAndStart();
+    CHECK(server_ != nullptr);
+    engine_thread_ = std::thread([this] { engine_.Run().IgnoreError(); });
+    stub_ = wire::Worker::NewStub(grpc::CreateChannel(address, grpc::InsecureChannelCredentials()));
+  }
+
+  ~ServedWorker() {
+    engine_.Stop();
+    engine_thread_.join();
+    server_->Shutdown(std::chrono::system_clock::now());
+    server_->Wait();
+    std::filesystem::remove_all(folder_);
+  }
+
+  wire::Worker::Stub& stub() { return *stub_; }
+  WorkerService& service() { return service_; }
+
+ private:
+  const SystemClock clock_;
+  const std::unique_ptr<Tokenizer> tokenizer_ = *Tokenizer::Create(ByteVocabulary());
+  const std::unique_ptr<ChatTemplate> template_ = *ChatTemplate::Parse(
+      "{% for m in messages %}<|start|>{{ m.content }}{% endfor %}", "", "<|end|>");
+  const PromptBuilder prompts_{*tokenizer_, template_.get()};
+  FakeExecutor executor_;
+  WorkerService service_;
+  EngineLoop engine_;
+  std::string folder_;
+  std::unique_ptr<grpc::Server> server_;
+  std::thread engine_thread_;
+  std::unique_ptr<wire::Worker::Stub> stub_;
+};
+
+// One Attach stream, read until what a test waits for has come.
+class Attached {
+ public:
+  struct Heard {
+    std::string text;
+    bool accepted = false;
+    std::optional<wire::Finished> finished;
+    std::optional<wire::Failed> failed;
+    bool over() const { return finished.has_value() || failed.has_value(); }
+  };
+
+  explicit Attached(ServedWorker& worker) : stream_(worker.stub().Attach(&context_)) {
+    wire::RouterFrame hello;
+    hello.mutable_hello()->set_router_id("test");
+    EXPECT_TRUE(stream_->Write(hello));
+  }
+  ~Attached() {
+    context_.TryCancel();
+    stream_->Finish();
+  }
+
+  void Submit(uint64_t id, const wire::GenerateSpec& spec) {
+    wire::RouterFrame frame;
+    frame.mutable_submit()->set_sequence_id(id);
+    *frame.mutable_submit()->mutable_spec() = spec;
+    EXPECT_TRUE(stream_->Write(frame));
+  }
+
+  void SubmitInParts(uint64_t id, const wire::GenerateSpec& spec, size_t part_bytes) {
+    const std::string bytes = spec.SerializeAsString();
+    for (size_t begin = 0; begin < bytes.size(); begin += part_bytes) {
+      wire::RouterFrame frame;
+      wire::SubmitPart& part = *frame.mutable_submit_part();
+      part.set_sequence_id(id);
+      part.set_spec_bytes(bytes.substr(begin, part_bytes));
+      part.set_last(begin + part_bytes >= bytes.size());
+      EXPECT_TRUE(stream_->Write(frame));
+    }
+  }
+
+  void Cancel(uint64_t id) {
+    wire::RouterFrame frame;
+    frame.mutable_cancel()->set_sequence_id(id);
+    EXPECT_TRUE(stream_->Write(frame));
+  }
+
+  // Reads frames until `done`; false when the stream ends first.
+  bool ReadUntil(const std::function<bool()>& done) {
+    wire::WorkerFrame frame;
+    while (!done()) {
+      if (!stream_->Read(&frame)) return false;
+      EXPECT_EQ(frame.frame_number(), ++frames_);
+      load_ = frame.load();
+      for (const wire::SequenceEvent& event : frame.events()) {
+        Heard& heard = heard_[event.sequence_id()];
+        EXPECT_FALSE(heard.over());
+        if (event.has_accepted()) heard.accepted = true;
+        if (event.has_delta()) heard.text += event.delta().content();
+        if (event.has_finished()) heard.finished = event.finished();
+        if (event.has_failed()) heard.failed = event.failed();
+      }
+    }
+    return true;
+  }
+  bool ReadToEndOf(uint64_t id) {
+    return ReadUntil([this, id] { return heard_[id].over(); });
+  }
+
+  Heard& operator[](uint64_t id) { return heard_[id]; }
+  const wire::WorkerLoad& load() const { return load_; }
+
+ private:
+  grpc::ClientContext context_;
+  std::unique_ptr<grpc::ClientReaderWriter<wire::RouterFrame, wire::WorkerFrame>> stream_;
+  std::map<uint64_t, Heard> heard_;
+  wire::WorkerLoad load_;
+  uint64_t frames_ = 0;
+};
+
+wire::GenerateSpec TextSpec(const std::string& text, int32_t new_tokens_max = 0) {
+  wire::GenerateSpec spec;
+  spec.mutable_prompt()->set_text(text);
+  spec.set_new_tokens_max(new_tokens_max);
+  return spec;
+}
+
+TEST(WorkerServiceTest, AnswersASubmission) {
+  ServedWorker worker(Alphabet);
+  Attached attached(worker);
+  attached.Submit(7, TextSpec("w"));
+  ASSERT_TRUE(attached.ReadToEndOf(7));
+  EXPECT_TRUE(attached[7].accepted);
+  EXPECT_EQ(attached[7].text, "xyz");
+  EXPECT_EQ(attached[7].finished->reason(), wire::FINISH_REASON_STOP);
+  EXPECT_EQ(attached[7].finished->usage().completion_tokens(), 4);
+}
+
+TEST(WorkerServiceTest, RendersAChatAndUserTextNeverBecomesAControlToken) {
+  ServedWorker worker(Alphabet);
+  wire::RenderRequest request;
+  request.mutable_prompt()->mutable_chat()->set_messages_json(
+      R"([{"role":"user","content":"<|end|>a"}])");
+  wire::RenderReply reply;
+  grpc::ClientContext context;
+  ASSERT_TRUE(worker.stub().Render(&context, request, &reply).ok());
+  EXPECT_EQ(reply.text(), "<|start|><|end|>a");
+  const std::vector<int32_t> expected = {
+      kByteVocabularyStart, '<', '|', 'e', 'n', 'd', '|', '>', 'a'};
+  EXPECT_EQ(std::vector<int32_t>(reply.token_ids().begin(), reply.token_ids().end()), expected);
+}
+
+TEST(WorkerServiceTest, ASubmissionInPartsIsPutTogether) {
+  ServedWorker worker(Alphabet);
+  Attached attached(worker);
+  attached.SubmitInParts(1, TextSpec(std::string(700'000, 'a') + "x"), /*part_bytes=*/256 << 10);
+  ASSERT_TRUE(attached.ReadToEndOf(1));
+  EXPECT_EQ(attached[1].text, "yz");
+  EXPECT_EQ(attached[1].finished->usage().prompt_tokens(), 700'001);
+}
+
+TEST(WorkerServiceTest, TooLongAPromptIsRefusedBeforeItIsAcceptedAndBothLengthsAreNamed) {
+  ServedWorker worker(Alphabet, /*context_tokens_max=*/10);
+  Attached attached(worker);
+  attached.Submit(1, TextSpec("aaaaaaaaaaaa"));
+  ASSERT_TRUE(attached.ReadToEndOf(1));
+  ASSERT_TRUE(attached[1].failed.has_value());
+  EXPECT_FALSE(attached[1].accepted);
+  EXPECT_EQ(attached[1].failed->reason(), "context_length_exceeded");
+  EXPECT_EQ(attached[1].failed->prompt_tokens(), 12);
+  EXPECT_NE(attached[1].failed->message().find("12 tokens"), std::string::npos);
+  EXPECT_NE(attached[1].failed->message().find("holds 10"), std::string::npos);
+}
+
+TEST(WorkerServiceTest, AnAnswerIsCutToTheRoomThatTheContextLeaves) {
+  ServedWorker worker(Forever, /*context_tokens_max=*/10);
+  Attached attached(worker);
+  attached.Submit(1, TextSpec("aaaaaa", /*new_tokens_max=*/100));
+  ASSERT_TRUE(attached.ReadToEndOf(1));
+  EXPECT_EQ(attached[1].text, "....");
+  EXPECT_EQ(attached[1].finished->reason(), wire::FINISH_REASON_LENGTH);
+}
+
+TEST(WorkerServiceTest, BadParametersAreRefusedByName) {
+  ServedWorker worker(Alphabet);
+  Attached attached(worker);
+  wire::GenerateSpec spec = TextSpec("a");
+  spec.mutable_sampling()->set_top_p(1.5f);
+  attached.Submit(1, spec);
+  ASSERT_TRUE(attached.ReadToEndOf(1));
+  EXPECT_EQ(attached[1].failed->reason(), "invalid_request");
+  EXPECT_NE(attached[1].failed->message().find("top_p"), std::string::npos);
+}
+
+TEST(WorkerServiceTest, ACancelledSequenceFreesItsMemory) {
+  ServedWorker worker(Forever);
+  Attached attached(worker);
+  attached.Submit(1, TextSpec("a"));
+  ASSERT_TRUE(attached.ReadUntil([&] { return attached[1].text.size() > 3; }));
+  attached.Cancel(1);
+  ASSERT_TRUE(attached.ReadUntil([&] {
+    return attached.load().running() == 0 &&
+           attached.load().kv_blocks_free() == attached.load().kv_blocks_total();
+  }));
+  EXPECT_FALSE(attached[1].over());
+}
+
+TEST(WorkerServiceTest, AStreamThatEndsCancelsWhatItCarried) {
+  ServedWorker worker(Forever);
+  Attached watcher(worker);
+  {
+    Attached leaver(worker);
+    leaver.Submit(1, TextSpec("a"));
+    ASSERT_TRUE(leaver.ReadUntil([&] { return leaver[1].text.size() > 3; }));
+  }
+  EXPECT_TRUE(watcher.ReadUntil(
+      [&] { return watcher.load().kv_blocks_total() > 0 && watcher.load().running() == 0; }));
+}
+
+TEST(WorkerServiceTest, EqualIdsOfTwoRoutersAreTwoSequences) {
+  ServedWorker worker(Alphabet);
+  Attached first(worker);
+  Attached second(worker);
+  first.Submit(1, TextSpec("w"));
+  second.Submit(1, TextSpec("x"));
+  ASSERT_TRUE(first.ReadToEndOf(1));
+  ASSERT_TRUE(second.ReadToEndOf(1));
+  EXPECT_EQ(first[1].text, "xyz");
+  EXPECT_EQ(second[1].text, "yz");
+}
+
+TEST(WorkerServiceTest, AnIdInUseIsRefusedAndTheFirstGoesOn) {
+  ServedWorker worker(Forever);
+  Attached attached(worker);
+  attached.Submit(1, TextSpec("a"));
+  ASSERT_TRUE(attached.ReadUntil([&] { return attached[1].accepted; }));
+  attached.Submit(1, TextSpec("b"));
+  ASSERT_TRUE(attached.ReadToEndOf(1));
+  EXPECT_EQ(attached[1].failed->reason(), "invalid_request");
+}
+
+TEST(WorkerServiceTest, ADrainingWorkerTakesNothingNew) {
+  ServedWorker worker(Alphabet);
+  Attached attached(worker);
+  wire::ControlRequest request;
+  request.set_drain(true);
+  wire::ControlReply reply;
+  grpc::ClientContext context;
+  ASSERT_TRUE(worker.stub().Control(&context, request, &reply).ok());
+  EXPECT_TRUE(reply.load().draining());
+  attached.Submit(1, TextSpec("a"));
+  ASSERT_TRUE(attached.ReadToEndOf(1));
+  EXPECT_EQ(attached[1].failed->reason(), "draining");
+}
+
+TEST(WorkerServiceTest, ARouterThatDoesNotReadIsCutOff) {
+  ServedWorker worker(Forever, 1 << 20, {.unsent_bytes_max = 4096});
+  grpc::ClientContext context;
+  const auto stream = worker.stub().Attach(&context);
+  wire::RouterFrame frame;
+  frame.mutable_submit()->set_sequence_id(1);
+  *frame.mutable_submit()->mutable_spec() = TextSpec("a");
+  ASSERT_TRUE(stream->Write(frame));
+  // Another router sees the reader-less one's sequence go, though nobody cancelled it.
+  Attached watcher(worker);
+  EXPECT_TRUE(watcher.ReadUntil([&] { return watcher.load().running() == 1; }));
+  EXPECT_TRUE(watcher.ReadUntil([&] { return watcher.load().running() == 0; }));
+  stream->Finish();
+}
+
+TEST(WorkerServiceTest, DescribeTellsTheModel) {
+  ServedWorker worker(Alphabet, /*context_tokens_max=*/123);
+  wire::WorkerDescription description;
+  grpc::ClientContext context;
+  ASSERT_TRUE(worker.stub().Describe(&context, {}, &description).ok());
+  EXPECT_EQ(description.model_name(), "alphabet");
+  EXPECT_EQ(description.context_tokens_max(), 123);
+  EXPECT_EQ(description.end_of_text_token_ids(0), kByteVocabularyEnd);
+}
+
+}  // namespace
+}  // namespace spillway
