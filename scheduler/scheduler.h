@@ -11,14 +11,21 @@
 
 namespace spillway {
 
+struct PlannedRow;
+struct SchedulerState;
+
 // A reading of the scheduler's state, for the worker's load frames.
 struct SchedulerLoad {
   int32_t running = 0;
   int32_t waiting = 0;
+  // Of those waiting: prompts, and for preempted sequences also the output to recompute. Cached
+  // prefixes are not subtracted.
   int64_t waiting_prompt_tokens = 0;
   int32_t blocks_free = 0;  // of no sequence: also those that only the prefix cache still knows
   int32_t blocks_total = 0;
-  uint64_t prefix_query_tokens = 0;  // prompt tokens looked up, since start
+  // Since construction. Prompts of the sequences that started, and how much of them came from the
+  // prefix cache; restarts after preemption don't count.
+  uint64_t prefix_query_tokens = 0;
   uint64_t prefix_hit_tokens = 0;
   uint64_t preemptions = 0;
 };
@@ -36,15 +43,30 @@ struct SchedulerLoad {
 //
 // Pipelining: PlanStep may be called again while one earlier plan is in flight, so that the next
 // step is ready when the device is. A sequence that samples in the plan in flight is planned on as
-// if it went on: its next slice has `last_token_pending`. Should the sample turn out to end the
-// sequence, CompleteStep of the later plan ignores that slice. This is safe because a device runs
-// steps in the order of their plans: blocks and slots freed at a completion are handed out again
-// only by plans made after it.
+// if it went on: its next slice has `last_token_pending`, and reads the token that the plan in
+// flight samples in the same slot. Should the sample turn out to end the sequence, CompleteStep of
+// the later plan ignores that slice. A sequence whose pending sample is the last that it may have
+// is not planned again.
 //
-// Policy: decodes first, then chunks of prefill up to `step_tokens_max`; waiting sequences by
-// priority, then arrival, with a bonus for long cached prefixes bounded in age. Out of blocks, the
-// youngest of the lowest priority is preempted and recomputed later, so the oldest of the highest
-// priority always progresses.
+// What the device owes: every plan with slices is run whole, and plans run in the order in which
+// they were made. So blocks and prefixes may pass from one plan to the next without waiting for
+// results: a block taken in plan N is written only after plan N-1 has read it, and a prefix
+// computed in plan N can be read by plan N+1. Slots don't pass so early: a slot never has rows of
+// two sequences in flight.
+//
+// Policy:
+//   Budget      Decodes first, then chunks of prefill up to `step_tokens_max`. At most that many
+//               sequences run, so no decode ever waits for budget.
+//   Order       Waiting sequences by priority, then the preempted, then by arrival, with a bonus
+//   for
+//               long cached prefixes bounded in age (waiting_queue.h, admission.h).
+//   Memory      A sequence starts when all its tokens have blocks, and grows block by block. Full
+//               blocks are shared by content, prompts and outputs alike (kv_cache.h,
+//               prefix_index.h).
+//   Preemption  Out of blocks, the youngest of the lowest priority goes back to waiting, to be
+//               recomputed from what is still cached. It never has a higher priority than who needs
+//               the block. A waiting sequence preempts only strictly lower priorities. So the
+//               oldest of the highest priority always progresses.
 //
 // Threading: not thread-safe. EngineLoop owns the only instance on the engine thread.
 class Scheduler {
@@ -64,19 +86,24 @@ class Scheduler {
   absl::Status Add(const SequenceSpec& spec);
 
   // Forgets a sequence and frees its blocks. Unknown ids are ignored: a client may hang up in the
-  // same instant its last token is produced. Safe while plans are in flight.
+  // same instant its last token is produced. Safe while plans are in flight: their slices run, and
+  // count for nothing. The id may be used again at once.
   void Cancel(SequenceId id);
 
   // Plans the next step as of `now`. Empty slices mean that nothing can run now; such a plan is not
-  // in flight and must not be completed. Requires fewer than kPlansInFlightMax plans in flight.
+  // in flight and must not be completed. With nothing in flight they mean that there is no
+  // sequence. Requires fewer than kPlansInFlightMax plans in flight.
   const StepPlan& PlanStep(absl::Time now);
 
   // Records that the oldest plan in flight ran: `sampled` has one entry for each of its slices
-  // with `samples`, in their order. Entries of sequences that have ended meanwhile are ignored.
-  // Returns the sequences that thereby ended; the span holds until the next call.
+  // with `samples`, in their order. Entries of sequences that have ended meanwhile are ignored; a
+  // sequence preempted meanwhile gets its token, and may end, while it waits.
+  // Returns the sequences that thereby ended, in the order of their slices; the span holds until
+  // the next CompleteStep().
   std::span<const FinishedSequence> CompleteStep(std::span<const SampledSlice> sampled);
 
-  // Forgets every cached prefix that no sequence uses.
+  // Forgets every cached prefix that no sequence uses. Those in use stay shareable, and stay cached
+  // after their sequences end.
   void ResetPrefixCache();
 
   SchedulerLoad load() const;
@@ -84,8 +111,11 @@ class Scheduler {
   const SchedulerLimits& limits() const;
 
  private:
-  class Impl;
-  std::unique_ptr<Impl> impl_;
+  void CompleteRow(const PlannedRow& row, const SampledSlice* sample);
+
+  std::unique_ptr<SchedulerState> state_;
+  StepPlan plan_;
+  std::vector<FinishedSequence> finished_;
 };
 
 }  // namespace spillway

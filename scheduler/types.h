@@ -28,15 +28,19 @@ enum class TenantId : int32_t {};
 
 // Every queue and budget of the scheduler is bounded here.
 struct SchedulerLimits {
-  int32_t waiting_max = 1024;      // sequences; Add() fails beyond it
-  int32_t running_max = 64;        // sequences in one step, and slots
-  int32_t step_tokens_max = 512;   // tokens in one step, prefill and decode together
-  int32_t block_tokens = 16;       // tokens per KV block
-  int32_t block_count = 1024;      // KV blocks on the device
+  int32_t waiting_max = 1024;  // sequences; Add() fails beyond it
+  // Sequences in one step, and slots. At most step_tokens_max of them run.
+  int32_t running_max = 64;
+  int32_t step_tokens_max = 512;       // tokens in one step, prefill and decode together
+  int32_t block_tokens = 16;           // tokens per KV block
+  int32_t block_count = 1024;          // KV blocks on the device
   int32_t sequence_tokens_max = 8192;  // prompt and output of one sequence: the model's context
   // A waiting sequence with a long cached prefix may go before earlier arrivals, but never before
   // one that has waited longer than this.
   absl::Duration prefix_bonus_age_max = absl::Milliseconds(500);
+  // How many of those first in line have their cached prefix compared for that, for each sequence
+  // that starts: looking one up costs a hash per block of its prompt.
+  int32_t prefix_bonus_candidates_max = 8;
   bool prefix_cache = true;
   // Reserved for StepCost (DESIGN §5): the longest step while anything decodes. Unused as yet.
   absl::Duration step_target = absl::InfiniteDuration();
@@ -65,12 +69,14 @@ struct StepSlice {
   std::span<const TokenId> tokens;
   bool last_token_pending = false;
   std::span<const BlockId> blocks;  // all its blocks; token i lives in blocks[i / block_tokens]
-  bool samples = false;  // the slice reaches the last token: sample the next one
+  bool samples = false;             // the slice reaches the last token: sample the next one
 };
 
 struct SequenceStart {
   SequenceId sequence{};
-  int32_t cached_tokens = 0;  // of its prompt, found in the prefix cache
+  // Of its prompt, found in the prefix cache. Always less than the prompt. It may skip over more
+  // later, when another sequence computes the same prompt at the same time.
+  int32_t cached_tokens = 0;
 };
 
 // The scheduler's whole output for one step.
