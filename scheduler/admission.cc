@@ -1,5 +1,6 @@
 #include "scheduler/admission.h"
 
+#include <algorithm>
 #include <cstdint>
 #include <optional>
 #include <span>
@@ -7,15 +8,23 @@
 namespace spillway {
 namespace {
 
-// Tokens of this step that are spoken for by those who run and go before `candidate`.
-int32_t TokensAhead(const SchedulerState& state, const Sequence& candidate) {
-  int32_t tokens = 0;
+// Whether this step's budget has something left for `candidate`, behind the decodes and the
+// prefills that go before it: behind a prefill it takes a whole block, or all of the candidate if
+// that is less (step_planner.cc cuts chunks so).
+bool HasBudgetFor(const SchedulerState& state, const Sequence& candidate) {
+  int32_t tokens_ahead = 0;
+  bool first_prefill = true;
   for (const Sequence* running : state.running) {
     const int32_t wanted = running->tokens_to_plan();
-    if (wanted <= 1 || GoesBefore(*running, candidate)) tokens += wanted;
-    if (tokens >= state.limits.step_tokens_max) break;
+    if (wanted > 1) {
+      if (!GoesBefore(*running, candidate)) continue;
+      first_prefill = false;
+    }
+    tokens_ahead += wanted;
+    if (tokens_ahead >= state.limits.step_tokens_max) return false;
   }
-  return tokens;
+  const int32_t needed = first_prefill ? 1 : std::min(state.limits.block_tokens, candidate.known());
+  return state.limits.step_tokens_max - tokens_ahead >= needed;
 }
 
 // How many of the last running sequences must go so that `candidate` can start; nullopt when even
@@ -54,7 +63,7 @@ void StartWaiting(SchedulerState& state, absl::Time now, StepPlan& plan) {
     // A sample in flight must come first: its row reads the token from the slot that it was
     // sampled in. And what this plan preempts, it doesn't start again.
     if (candidate.samples_pending > 0 || candidate.preempted_in_plan == state.plans_made) return;
-    if (TokensAhead(state, candidate) >= state.limits.step_tokens_max) return;
+    if (!HasBudgetFor(state, candidate)) return;
     const std::optional<int32_t> victims = VictimsFor(state, candidate);
     if (!victims.has_value()) return;
     for (int32_t i = 0; i < *victims; ++i) state.Preempt(*state.running.back(), plan);

@@ -89,6 +89,17 @@ void CutSlice(SchedulerState& state, Sequence& sequence, int32_t count, StepPlan
                     sequence.table);
 }
 
+// How much of a prefill fits into `budget`. What doesn't reach the end stops at the end of a block,
+// for only from there can the sequence skip over blocks that others compute. The `first` prefill
+// takes what there is, so that a budget smaller than a block moves, too.
+int32_t ChunkOf(const Sequence& sequence, int32_t budget, int32_t block_tokens, bool first) {
+  if (sequence.tokens_to_plan() <= budget) return sequence.tokens_to_plan();
+  const int32_t end = sequence.planned_end + budget;
+  const int32_t block_end = end - end % block_tokens;
+  if (block_end > sequence.planned_end) return block_end - sequence.planned_end;
+  return first ? budget : 0;
+}
+
 void CutSlices(SchedulerState& state, StepPlan& plan, std::vector<PlannedRow>& rows) {
   int32_t budget = state.limits.step_tokens_max;
   for (Sequence* sequence : state.running) {
@@ -97,11 +108,13 @@ void CutSlices(SchedulerState& state, StepPlan& plan, std::vector<PlannedRow>& r
     CutSlice(state, *sequence, 1, plan, rows);
     --budget;
   }
+  bool first = true;
   for (Sequence* sequence : state.running) {
-    const int32_t wanted = sequence->tokens_to_plan();
-    if (wanted <= 1) continue;
     if (budget == 0) break;
-    const int32_t count = std::min(wanted, budget);
+    if (sequence->tokens_to_plan() <= 1) continue;
+    const int32_t count = ChunkOf(*sequence, budget, state.limits.block_tokens, first);
+    first = false;
+    if (count == 0) continue;
     CutSlice(state, *sequence, count, plan, rows);
     budget -= count;
   }
