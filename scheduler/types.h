@@ -49,11 +49,11 @@ struct SchedulerLimits {
 // What a client asked for, reduced to what scheduling needs.
 struct SequenceSpec {
   SequenceId id{};
-  std::span<const TokenId> prompt;  // not empty; copied by Add()
-  int32_t new_tokens_max = 0;       // > 0
-  int32_t priority = 0;             // higher goes first
-  TenantId tenant{};                // unused as yet
-  absl::Time arrival;
+  std::span<const TokenId> prompt = {};  // not empty; copied by Add()
+  int32_t new_tokens_max = 0;            // > 0
+  int32_t priority = 0;                  // higher goes first
+  TenantId tenant{};                     // unused as yet
+  absl::Time arrival = absl::UnixEpoch();
   absl::Time deadline = absl::InfiniteFuture();  // after this nobody waits for it any more
   uint64_t cache_salt = 0;  // sequences share cached prefixes only within one salt
 };
