@@ -53,9 +53,11 @@ void StartWaiting(SchedulerState& state, absl::Time now, StepPlan& plan) {
     return static_cast<int32_t>(match.size()) * state.limits.block_tokens;
   };
   // Where nobody could start, nobody's prefix is looked up: a full device pays nothing for a long
-  // queue.
+  // queue. Who starts needs a slot, at least one block, and the spare ones.
   const auto nobody_can_start = [&state] {
-    return static_cast<int32_t>(state.running.size()) == state.running_limit &&
+    const auto running = static_cast<int32_t>(state.running.size());
+    const bool full = running == state.running_limit || state.cache.free_count() <= running;
+    return running > 0 && full &&
            state.running.back()->priority >= state.waiting.sequences().front()->priority;
   };
   while (state.waiting.size() > 0 && !nobody_can_start()) {
