@@ -8,40 +8,45 @@
 namespace spillway {
 namespace {
 
-// Whether this step's budget has something left for `candidate`, behind the decodes and the
-// prefills that go before it: behind a prefill it takes a whole block, or all of the candidate if
-// that is less (step_planner.cc cuts chunks so).
-bool HasBudgetFor(const SchedulerState& state, const Sequence& candidate) {
-  int32_t tokens_ahead = 0;
-  bool first_prefill = true;
+// What of this step's budget is spoken for when `candidate` gets its turn, and what it needs.
+struct BudgetAhead {
+  int32_t tokens = 0;
+  int32_t needed = 1;
+};
+
+// Ahead are all decodes, and the prefills that go before it. Behind a prefill it takes a whole
+// block or nothing, or all of the candidate if that is less (step_planner.cc cuts chunks so).
+BudgetAhead BudgetAheadOf(const SchedulerState& state, const Sequence& candidate) {
+  BudgetAhead ahead;
   for (const Sequence* running : state.running) {
     const int32_t wanted = running->tokens_to_plan();
     if (wanted > 1) {
       if (!GoesBefore(*running, candidate)) continue;
-      first_prefill = false;
+      ahead.needed = std::min(state.limits.block_tokens, candidate.known());
     }
-    tokens_ahead += wanted;
-    if (tokens_ahead >= state.limits.step_tokens_max) return false;
+    ahead.tokens += std::min(wanted, state.limits.step_tokens_max);
   }
-  const int32_t needed = first_prefill ? 1 : std::min(state.limits.block_tokens, candidate.known());
-  return state.limits.step_tokens_max - tokens_ahead >= needed;
+  return ahead;
 }
 
 // How many of the last running sequences must go so that `candidate` can start; nullopt when even
 // all that have lower priority would not do.
 std::optional<int32_t> VictimsFor(SchedulerState& state, const Sequence& candidate) {
+  BudgetAhead ahead = BudgetAheadOf(state, candidate);
   const std::span<const BlockId> match = state.cache.Match(candidate.tokens, candidate.cache_salt);
-  const int32_t needed = state.cache.FreeBlocksNeeded(match, candidate.known());
-  int32_t free = state.cache.free_count();
+  const int32_t blocks_needed = state.cache.FreeBlocksNeeded(match, candidate.known());
+  int32_t free_blocks = state.cache.free_count();
   for (auto staying = static_cast<int32_t>(state.running.size());; --staying) {
-    if (staying < state.running_limit && free >= needed + staying) {
+    if (staying < state.running_limit && free_blocks >= blocks_needed + staying &&
+        ahead.tokens + ahead.needed <= state.limits.step_tokens_max) {
       return static_cast<int32_t>(state.running.size()) - staying;
     }
     if (staying == 0) return std::nullopt;
     const Sequence& victim = *state.running[static_cast<size_t>(staying) - 1];
     if (victim.priority >= candidate.priority) return std::nullopt;
     // Blocks that victims share with one another alone are not counted: rather too careful.
-    free += state.cache.SoleBlocks(victim.table, match);
+    free_blocks += state.cache.SoleBlocks(victim.table, match);
+    if (victim.tokens_to_plan() == 1) --ahead.tokens;
   }
 }
 
@@ -65,7 +70,6 @@ void StartWaiting(SchedulerState& state, absl::Time now, StepPlan& plan) {
     // A sample in flight must come first: its row reads the token from the slot that it was
     // sampled in. And what this plan preempts, it doesn't start again.
     if (candidate.samples_pending > 0 || candidate.preempted_in_plan == state.plans_made) return;
-    if (!HasBudgetFor(state, candidate)) return;
     const std::optional<int32_t> victims = VictimsFor(state, candidate);
     if (!victims.has_value()) return;
     for (int32_t i = 0; i < *victims; ++i) state.Preempt(*state.running.back(), plan);

@@ -16,8 +16,8 @@ namespace spillway {
 //     one more for each sequence that runs already, so that it isn't preempted right away.
 // While the first in line can't start, nobody behind it does: what is big gets its turn, too.
 //
-// For slots and blocks, running sequences of strictly lower priority are preempted, the last ones
-// first, and only if that lets the first in line start.
+// For slots, blocks and budget, running sequences of strictly lower priority are preempted, the
+// last ones first, and only if that lets the first in line start.
 //
 // Each try looks at no more than `prefix_bonus_candidates_max` prefixes and the first in line's,
 // and each try but the last starts a sequence.

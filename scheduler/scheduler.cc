@@ -83,8 +83,6 @@ std::span<const FinishedSequence> Scheduler::CompleteStep(std::span<const Sample
 
 void Scheduler::CompleteRow(const PlannedRow& row, const SampledSlice* sample) {
   Sequence& sequence = *row.sequence;
-  const bool same_run = sequence.running && sequence.run == row.run;
-  if (same_run) sequence.computed_end = row.end;
   if (sample == nullptr) return;
 
   // Also to a sequence that was preempted since: the token was computed, and clients see it.
@@ -92,10 +90,11 @@ void Scheduler::CompleteRow(const PlannedRow& row, const SampledSlice* sample) {
   --sequence.samples_pending;
   const bool out_of_tokens = sequence.known() - sequence.prompt_tokens == sequence.new_tokens_max;
   const bool ends = sample->stop || out_of_tokens;
-  if (same_run) {
-    // The token may fill a block that the plan in flight computes. If the sequence ends here, that
+  if (sequence.running) {
+    // No sequence starts again with a sample in flight, so this row is of its present run. The
+    // token may fill a block that the plan in flight computes. If the sequence ends here, that
     // plan's slice of it counts for nothing, so only what has completed is indexed.
-    const int32_t end = ends ? sequence.computed_end : sequence.planned_end;
+    const int32_t end = ends ? row.end : sequence.planned_end;
     const std::span<const TokenId> tokens = sequence.tokens;
     state_->cache.Index(tokens.first(static_cast<size_t>(std::min(end, sequence.known()))),
                         sequence.cache_salt, sequence.table);

@@ -34,7 +34,6 @@ void SchedulerState::Start(Sequence& sequence, SlotId slot, StepPlan& plan) {
   sequence.slot = slot;
   ++sequence.run;
   sequence.planned_end = cache.Start(sequence.tokens, sequence.cache_salt, sequence.table);
-  sequence.computed_end = sequence.planned_end;
   running.insert(std::ranges::upper_bound(running, &sequence, RunsBefore), &sequence);
   if (sequence.started) return;
   sequence.started = true;

@@ -19,7 +19,6 @@ namespace spillway {
 struct PlannedRow {
   Sequence* sequence = nullptr;
   uint64_t serial = 0;  // of the sequence when planned: its record may serve another one by now
-  int32_t run = 0;      // likewise: it may have been preempted, and even have started again
   SlotId slot{};
   int32_t end = 0;
   bool samples = false;

@@ -45,7 +45,6 @@ struct Sequence {
   SlotId slot{};
   BlockTable table = {};
   int32_t planned_end = 0;
-  int32_t computed_end = 0;  // as planned_end, of completed steps alone
 
   int32_t known() const { return static_cast<int32_t>(tokens.size()); }
   int32_t length() const { return known() + samples_pending; }

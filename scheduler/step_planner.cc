@@ -78,7 +78,6 @@ void CutSlice(SchedulerState& state, Sequence& sequence, int32_t count, StepPlan
        .samples = samples});
   rows.push_back({.sequence = &sequence,
                   .serial = sequence.serial,
-                  .run = sequence.run,
                   .slot = sequence.slot,
                   .end = end,
                   .samples = samples});
