@@ -48,7 +48,7 @@ TEST(BoundedQueueTest, PopAllAppendsEverything) {
   queue.TryPush(2);
   queue.TryPush(3);
   std::vector<int> items = {1};
-  EXPECT_TRUE(queue.PopAll(items, absl::InfiniteDuration()));
+  EXPECT_TRUE(queue.PopAll(items, absl::Hours(1)));
   EXPECT_THAT(items, ElementsAre(1, 2, 3));
   EXPECT_EQ(queue.size(), 0u);
 }
@@ -59,7 +59,7 @@ TEST(BoundedQueueTest, PopAllOfNothingTellsOpenFromClosed) {
   EXPECT_TRUE(queue.PopAll(items, absl::ZeroDuration()));
   EXPECT_TRUE(queue.PopAll(items, absl::Nanoseconds(1)));
   queue.Close();
-  EXPECT_FALSE(queue.PopAll(items, absl::InfiniteDuration()));
+  EXPECT_FALSE(queue.PopAll(items, absl::Hours(1)));
   EXPECT_THAT(items, IsEmpty());
 }
 
@@ -121,7 +121,7 @@ TEST(BoundedQueueTest, CloseWakesAllWhoWait) {
   for (int i = 0; i < 3; ++i) waiting.emplace_back([&queue] { EXPECT_FALSE(queue.Pop()); });
   waiting.emplace_back([&queue] {
     std::vector<int> items;
-    while (queue.PopAll(items, absl::InfiniteDuration())) {
+    while (queue.PopAll(items, absl::Hours(1))) {
     }
   });
   queue.Close();

@@ -67,8 +67,9 @@ TEST(AdmissionTest, NobodyRunsWithoutATokenInTheBudget) {
   EXPECT_THAT(f.Plan().preempted, ElementsAre(kFirst));
 }
 
-// Two plans can't be in flight when this would matter, as the scheduler is today; the executor
-// relies on it all the same: a pending token is read from the slot that sampled it.
+// No calls of the scheduler are known that get here: slots in flight and preempted_in_plan stand in
+// the way. The executor relies on it all the same: it reads a pending token from the slot that
+// sampled it.
 TEST(AdmissionTest, DoesNotStartWithASampleInFlight) {
   SchedulerState state({});
   const std::vector<TokenId> prompt = Tokens(4);
