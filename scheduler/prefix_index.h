@@ -18,8 +18,8 @@ enum class PrefixNode : uint64_t {};
 // A block's KV depends on all tokens before it, so its key is the chain (node of the prefix before
 // it, its own tokens, salt). Hashes only find the bucket: Find() compares the whole key, and since
 // a node's number is never reused, equal keys mean equal prefixes by induction. So no collision can
-// serve another prompt's KV, however the tokens were chosen. The price is block_tokens * 4 bytes a
-// block, and a full comparison of one block on every hit.
+// serve another prompt's KV: tokens chosen to collide only make a bucket slow. The price is
+// block_tokens * 4 bytes a block, and a full comparison of one block on every hit.
 // The idea of chained block hashes: vLLM, "Automatic Prefix Caching".
 //
 // A block whose predecessor was erased can no longer be found; its own entry stays until erased.
