@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <condition_variable>
 #include <mutex>
 
@@ -57,7 +58,9 @@ class CondVar {
   // False when `timeout` passed first.
   bool WaitFor(Mutex& mutex, absl::Duration timeout) REQUIRES(mutex) {
     std::unique_lock<std::mutex> lock(mutex.mutex_, std::adopt_lock);
-    const std::cv_status status = condition_.wait_for(lock, absl::ToChronoNanoseconds(timeout));
+    // An infinite timeout would overflow inside wait_for; a waker once a day costs nothing.
+    const std::cv_status status = condition_.wait_for(
+        lock, absl::ToChronoNanoseconds(std::min(timeout, absl::Hours(24))));
     lock.release();
     return status == std::cv_status::no_timeout;
   }
