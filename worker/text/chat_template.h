@@ -29,9 +29,9 @@ struct RenderedPrompt {
 };
 
 struct ChatTemplateLimits {
-  int64_t steps_max = 2'000'000;           // evaluated nodes of one rendering
+  int64_t steps_max = 2'000'000;  // evaluated nodes of one rendering
   size_t output_bytes_max = 16 * 1024 * 1024;
-  int depth_max = 100;                     // nested expressions and blocks
+  int depth_max = 100;  // nested expressions and blocks
 };
 
 // A model's chat template: Jinja as transformers runs it (trim_blocks, lstrip_blocks,

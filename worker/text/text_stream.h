@@ -13,7 +13,8 @@ namespace spillway {
 //
 // Text that may yet become a stop string, or the first bytes of a character, is held back until
 // more tokens settle it. Bytes that can never become a character come out as U+FFFD, as Python's
-// `decode(errors="replace")` has it. The concatenated deltas are the same however the tokens arrive.
+// `decode(errors="replace")` has it. The concatenated deltas are the same however the tokens
+// arrive.
 //
 // Owned by one sequence's record on the engine thread. `tokenizer` outlives it.
 class TextStream {

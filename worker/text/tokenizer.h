@@ -18,13 +18,13 @@ struct TokenizerSpec {
   enum class TokenType : uint8_t { kNormal, kUnknown, kControl, kUserDefined, kUnused, kByte };
 
   Kind kind = Kind::kByteLevelBpe;
-  std::string pre_tokenizer;            // "smollm", "gpt-2", "llama-bpe", "qwen2", …
-  std::vector<std::string> tokens;      // as in the file: byte-level BPE maps bytes to printables
-  std::vector<TokenType> types;         // one per token
-  std::vector<std::string> merges;      // "left right", best first
-  TokenId bos = -1;                     // -1: none
+  std::string pre_tokenizer{};        // "smollm", "gpt-2", "llama-bpe", "qwen2", …
+  std::vector<std::string> tokens{};  // as in the file: byte-level BPE maps bytes to printables
+  std::vector<TokenType> types{};     // one per token
+  std::vector<std::string> merges{};  // "left right", best first
+  TokenId bos = -1;                   // -1: none
   TokenId eos = -1;
-  std::vector<TokenId> end_of_text;     // all tokens that end generation, eos among them
+  std::vector<TokenId> end_of_text{};  // all tokens that end generation, eos among them
   bool add_bos = false;
 };
 
@@ -42,14 +42,20 @@ class Tokenizer {
   static absl::StatusOr<std::unique_ptr<Tokenizer>> Create(TokenizerSpec spec);
   ~Tokenizer();
 
-  // Encodes UTF-8 (bad bytes too: every byte string round-trips). Control tokens are recognised only
-  // where their whole text lies inside one of `trusted` (sorted, disjoint): what a user wrote never
-  // becomes one. Never adds BOS. Linear in the text's length, also without spaces.
+  // Encodes UTF-8, and bad bytes too: every byte string round-trips, but for bytes that the
+  // vocabulary has no token for, which are left out as Hugging Face's tokenizers leaves them out
+  // (SmolLM2 lacks 21, all of them control characters or never in UTF-8 but for 0xF1 and 0xF2).
+  // Control tokens are recognised only where their whole text lies inside one of `trusted` (sorted,
+  // disjoint): what a user wrote never becomes one. User-defined tokens (added to the vocabulary,
+  // but not special) are recognised everywhere. The longest wins. Never adds BOS. The text is taken
+  // as it is: a normalizer of the model's (NFC in Qwen2's tokenizer.json) is not run.
+  // O(n log n) in the text's length, also without spaces.
   std::vector<TokenId> Encode(std::string_view text, std::span<const TextRange> trusted = {}) const;
 
   // The bytes that a token stands for; a control token's own text. Requires a valid id.
   std::string_view TokenBytes(TokenId token) const;
 
+  // Of type kControl or kUnknown. Requires a valid id.
   bool IsControl(TokenId token) const;
   bool IsEndOfText(TokenId token) const;
   std::span<const TokenId> end_of_text() const;
