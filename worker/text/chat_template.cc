@@ -1,0 +1,145 @@
+#include "worker/text/chat_template.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
+#include "common/status_macros.h"
+#include "worker/text/jinja_globals.h"
+#include "worker/text/jinja_heap.h"
+#include "worker/text/jinja_interpreter.h"
+#include "worker/text/jinja_json.h"
+#include "worker/text/jinja_parser.h"
+#include "worker/text/unicode_classes.h"
+#include "worker/text/utf8.h"
+
+namespace spillway {
+namespace {
+
+using jinja::Dict;
+using jinja::Heap;
+using jinja::None;
+using jinja::Scope;
+using jinja::Sequence;
+using jinja::Text;
+using jinja::Value;
+
+// Roles out of this list are the template's words as much as the request's: templates put them
+// between the halves of control tokens ('<|' + role + '|>').
+constexpr std::string_view kRoles[] = {"system",    "developer", "user",
+                                       "assistant", "tool",      "function"};
+
+absl::Status Prefixed(const absl::Status& status, std::string_view what) {
+  return absl::Status(status.code(),
+                      absl::StrCat(std::string(what), std::string(status.message())));
+}
+
+absl::StatusOr<Value> ParseInput(std::string_view json, std::string_view what, int depth_max,
+                                 Heap& heap) {
+  auto value = jinja::ParseJson(json, depth_max, heap);
+  if (!value.ok()) return Prefixed(value.status(), absl::StrCat(std::string(what), ": "));
+  return value;
+}
+
+bool IsList(const Value& value) {
+  return value.sequence() != nullptr && value.sequence()->flavor == Sequence::Flavor::kList;
+}
+
+void TrustKnownRoles(const Value& messages, Heap& heap) {
+  for (const Value& message : messages.sequence()->items) {
+    const Value* const role = message.dict()->Find("role");
+    if (role == nullptr || role->string() == nullptr) continue;
+    for (const std::string_view known : kRoles) {
+      if (role->string()->view() != known) continue;
+      message.dict()->Set(heap.Untrusted("role"),
+                          heap.NewString(Text::Trusted(std::string(known))));
+      break;
+    }
+  }
+}
+
+}  // namespace
+
+class ChatTemplate::Impl {
+ public:
+  Impl(std::string bos, std::string eos, ChatTemplateLimits limits)
+      : bos_(std::move(bos)), eos_(std::move(eos)), limits_(limits) {}
+
+  absl::Status Parse(std::string_view source) {
+    if (!IsUtf8(source)) return absl::InvalidArgumentError("chat template: not UTF-8");
+    auto block = jinja::ParseTemplate(source, limits_.depth_max);
+    if (!block.ok()) return Prefixed(block.status(), "chat template: ");
+    block_ = *std::move(block);
+    return absl::OkStatus();
+  }
+
+  absl::StatusOr<RenderedPrompt> Render(const ChatInput& input) const {
+    jinja::Budget budget(limits_.steps_max, limits_.output_bytes_max);
+    Heap heap(budget);
+    Scope* const globals = heap.NewScope(nullptr);
+    jinja::SetGlobalFunctions(heap, *globals);
+    RETURN_IF_ERROR(SetVariables(input, heap, *globals));
+    jinja::Interpreter interpreter(heap, unicode_, input.template_time, limits_.depth_max);
+    auto text = interpreter.Run(block_, globals);
+    if (!text.ok()) return Prefixed(text.status(), "chat template: ");
+    return RenderedPrompt{std::string(text->view()), text->trusted()};
+  }
+
+ private:
+  absl::Status SetVariables(const ChatInput& input, Heap& heap, Scope& globals) const {
+    globals.Set("bos_token", heap.NewString(Text::Trusted(bos_)));
+    globals.Set("eos_token", heap.NewString(Text::Trusted(eos_)));
+    if (!input.template_kwargs_json.empty()) {
+      ASSIGN_OR_RETURN(const Value kwargs, ParseInput(input.template_kwargs_json, "template kwargs",
+                                                      limits_.depth_max, heap));
+      if (kwargs.dict() == nullptr) {
+        return absl::InvalidArgumentError("template kwargs: not a JSON object");
+      }
+      for (const Dict::Entry& entry : kwargs.dict()->entries()) {
+        globals.Set(entry.key.string()->view(), entry.value);
+      }
+    }
+    ASSIGN_OR_RETURN(const Value messages,
+                     ParseInput(input.messages_json, "messages", limits_.depth_max, heap));
+    const auto is_object = [](const Value& message) { return message.dict() != nullptr; };
+    if (!IsList(messages) || !std::all_of(messages.sequence()->items.begin(),
+                                          messages.sequence()->items.end(), is_object)) {
+      return absl::InvalidArgumentError("messages: not a JSON array of objects");
+    }
+    TrustKnownRoles(messages, heap);
+    globals.Set("messages", messages);
+    Value tools = None{};
+    if (!input.tools_json.empty()) {
+      ASSIGN_OR_RETURN(tools, ParseInput(input.tools_json, "tools", limits_.depth_max, heap));
+      if (!IsList(tools)) return absl::InvalidArgumentError("tools: not a JSON array");
+    }
+    globals.Set("tools", tools);
+    globals.Set("documents", None{});
+    globals.Set("add_generation_prompt", Value::Bool(input.add_generation_prompt));
+    return absl::OkStatus();
+  }
+
+  const std::string bos_;
+  const std::string eos_;
+  const ChatTemplateLimits limits_;
+  const UnicodeClasses unicode_;
+  jinja::Block block_;
+};
+
+absl::StatusOr<std::unique_ptr<ChatTemplate>> ChatTemplate::Parse(std::string_view source,
+                                                                  std::string bos, std::string eos,
+                                                                  ChatTemplateLimits limits) {
+  auto impl = std::make_unique<Impl>(ReplaceBadUtf8(bos), ReplaceBadUtf8(eos), limits);
+  RETURN_IF_ERROR(impl->Parse(source));
+  return std::unique_ptr<ChatTemplate>(new ChatTemplate(std::move(impl)));
+}
+
+ChatTemplate::ChatTemplate(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+ChatTemplate::~ChatTemplate() = default;
+
+absl::StatusOr<RenderedPrompt> ChatTemplate::Render(const ChatInput& input) const {
+  return impl_->Render(input);
+}
+
+}  // namespace spillway

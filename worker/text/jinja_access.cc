@@ -1,0 +1,103 @@
+#include "worker/text/jinja_access.h"
+
+#include <optional>
+#include <string>
+
+#include "absl/strings/str_cat.h"
+#include "common/status_macros.h"
+#include "worker/text/jinja_heap.h"
+#include "worker/text/jinja_interpreter.h"
+#include "worker/text/jinja_methods.h"
+#include "worker/text/jinja_objects.h"
+#include "worker/text/jinja_operators.h"
+#include "worker/text/jinja_strings.h"
+
+namespace spillway::jinja {
+namespace {
+
+// Nothing for none; an integer of a slice otherwise.
+absl::StatusOr<std::optional<int64_t>> SliceIndex(const Value& value) {
+  if (value.is_none()) return std::optional<int64_t>();
+  const auto index = value.AsInteger();
+  if (!index.has_value()) return absl::InvalidArgumentError("slice indices must be integers");
+  return index;
+}
+
+// sequence[index]; undefined where it ends.
+Value ItemAt(Interpreter& interpreter, const Value& value, int64_t index) {
+  if (const Sequence* sequence = value.sequence()) {
+    const auto length = static_cast<int64_t>(sequence->items.size());
+    if (!sequence->has_subscript() || index >= length || index < -length) return {};
+    return sequence->items[index < 0 ? index + length : index];
+  }
+  const Text& text = *value.string();
+  interpreter.budget().ChargeBytes(text.size());
+  const std::vector<size_t> offsets = CodePointOffsets(text.view());
+  const int64_t length = std::ssize(offsets) - 1;
+  if (index >= length || index < -length) return {};
+  if (index < 0) index += length;
+  return interpreter.heap().NewString(text.Substring(offsets[index], offsets[index + 1]));
+}
+
+Value FindAttribute(Interpreter& interpreter, const Value& value, std::string_view name) {
+  if (value.object() != nullptr) return value.object()->Attribute(interpreter, name);
+  if (const Sequence* sequence = value.sequence();
+      sequence != nullptr && sequence->flavor == Sequence::Flavor::kGroup) {
+    if (name == "grouper") return sequence->items[0];
+    if (name == "list") return sequence->items[1];
+  }
+  return FindMethod(interpreter, value, name);
+}
+
+}  // namespace
+
+Value FindMethod(Interpreter& interpreter, const Value& value, std::string_view name) {
+  const Method method = MethodOf(value, name);
+  if (method == nullptr) return {};
+  return Value(interpreter.heap().NewObject<Function>(method, value));
+}
+
+absl::StatusOr<Value> GetAttribute(Interpreter& interpreter, const Value& value,
+                                   const std::string& name) {
+  if (value.is_undefined()) return UndefinedError(value);
+  Value found = FindAttribute(interpreter, value, name);
+  if (found.is_undefined() && value.dict() != nullptr) {
+    if (const Value* const element = value.dict()->Find(std::string_view(name))) return *element;
+  }
+  if (found.is_undefined()) return Value(Undefined{&name});
+  return found;
+}
+
+absl::StatusOr<Value> GetItem(Interpreter& interpreter, const Value& value, const Value& key) {
+  if (value.is_undefined()) return UndefinedError(value);
+  if (const Dict* dict = value.dict()) {
+    if (const Value* const element = dict->Find(key)) return *element;
+  } else if (value.sequence() != nullptr || value.string() != nullptr) {
+    if (const auto index = key.AsInteger()) return ItemAt(interpreter, value, *index);
+  }
+  if (key.string() == nullptr) return Value();
+  return FindAttribute(interpreter, value, key.string()->view());
+}
+
+absl::StatusOr<Value> GetSlice(Interpreter& interpreter, const Value& value, const Value& begin,
+                               const Value& end, const Value& step) {
+  if (value.is_undefined()) return UndefinedError(value);
+  ASSIGN_OR_RETURN(const auto first, SliceIndex(begin));
+  ASSIGN_OR_RETURN(const auto last, SliceIndex(end));
+  ASSIGN_OR_RETURN(const auto stride, SliceIndex(step));
+  if (stride == 0) return absl::InvalidArgumentError("slice step cannot be zero");
+  if (const Text* text = value.string()) {
+    return SliceText(*text, first, last, stride.value_or(1), interpreter.heap());
+  }
+  const Sequence* const sequence = value.sequence();
+  if (sequence == nullptr || !sequence->has_subscript()) return Value();
+  const SliceRange range =
+      ResolveSlice(first, last, stride.value_or(1), std::ssize(sequence->items));
+  std::vector<Value> items;
+  for (int64_t i = 0; i < range.count; ++i) {
+    items.push_back(sequence->items[range.first + i * stride.value_or(1)]);
+  }
+  return interpreter.heap().NewSequence(sequence->flavor, std::move(items));
+}
+
+}  // namespace spillway::jinja

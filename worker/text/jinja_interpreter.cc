@@ -1,0 +1,502 @@
+#include "worker/text/jinja_interpreter.h"
+
+#include <string>
+
+#include "absl/strings/str_cat.h"
+#include "common/check.h"
+#include "common/status_macros.h"
+#include "worker/text/jinja_access.h"
+#include "worker/text/jinja_filters.h"
+#include "worker/text/jinja_format.h"
+#include "worker/text/jinja_objects.h"
+#include "worker/text/jinja_operators.h"
+#include "worker/text/jinja_tests.h"
+
+namespace spillway::jinja {
+
+// Counts how deep calls of Evaluate, Execute and macros are nested.
+class Interpreter::Nesting {
+ public:
+  explicit Nesting(int& depth) : depth_(depth) { ++depth_; }
+  ~Nesting() { --depth_; }
+
+ private:
+  int& depth_;
+};
+
+absl::Status Interpreter::EnterNode() {
+  budget().Charge(1);
+  if (depth_ > depth_max_) {
+    return absl::ResourceExhaustedError(
+        absl::StrCat("the chat template's calls are nested deeper than ", depth_max_));
+  }
+  return budget().Check();
+}
+
+// The innermost line is the one that helps.
+absl::Status Interpreter::AtLine(absl::Status status, int line) {
+  if (status.ok() || error_has_line_) return status;
+  error_has_line_ = true;
+  return absl::Status(status.code(),
+                      absl::StrCat("line ", line, ": ", std::string(status.message())));
+}
+
+absl::StatusOr<Text> Interpreter::Run(const Block& block, Scope* globals) {
+  TextBuilder out(heap_);
+  output_ = &out;
+  const auto flow = ExecuteBlock(block, heap_.NewScope(globals));
+  output_ = nullptr;
+  RETURN_IF_ERROR(flow.status());
+  RETURN_IF_ERROR(budget().Check());
+  return out.text();
+}
+
+absl::StatusOr<Value> Interpreter::Str(const Value& value) {
+  if (value.string() != nullptr) return value;
+  TextBuilder out(heap_);
+  RETURN_IF_ERROR(AppendStr(value, unicode_, out));
+  return out.Finish();
+}
+
+absl::Status Interpreter::Write(const Value& value) { return AppendStr(value, unicode_, *output_); }
+
+absl::StatusOr<Value> Interpreter::Call(const Value& callee, const Arguments& arguments) {
+  const Nesting nesting(depth_);
+  RETURN_IF_ERROR(EnterNode());
+  if (callee.is_undefined()) return UndefinedError(callee);
+  if (callee.object() == nullptr) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("'", callee.TypeName(), "' object is not callable"));
+  }
+  return callee.object()->Call(*this, arguments);
+}
+
+absl::StatusOr<Value> Interpreter::Capture(const Block& block, Scope* scope) {
+  TextBuilder captured(heap_);
+  TextBuilder* const outer = std::exchange(output_, &captured);
+  const auto flow = ExecuteBlock(block, scope);
+  output_ = outer;
+  RETURN_IF_ERROR(flow.status());
+  return captured.Finish();
+}
+
+absl::StatusOr<Value> Interpreter::CallMacro(const Statement& macro, Scope* scope,
+                                             const Arguments& arguments) {
+  Scope* const inner = heap_.NewScope(scope);
+  std::vector<Value> extra;
+  Dict* const extra_named = heap_.NewDict();
+  for (size_t i = 0; i < arguments.positional.size(); ++i) {
+    if (i < macro.parameters.size()) {
+      inner->Set(macro.parameters[i].name, arguments.positional[i]);
+    } else {
+      extra.push_back(arguments.positional[i]);
+    }
+  }
+  for (const auto& [name, value] : arguments.named) {
+    const Statement::Parameter* known = nullptr;
+    for (const Statement::Parameter& parameter : macro.parameters) {
+      if (parameter.name == name) known = &parameter;
+    }
+    if (known != nullptr) {
+      inner->Set(known->name, value);
+    } else if (name == "caller" && macro.uses_caller) {
+      inner->Set("caller", value);
+    } else if (macro.uses_named) {
+      extra_named->Set(heap_.Untrusted(name), value);
+    } else {
+      return absl::InvalidArgumentError(
+          absl::StrCat("macro '", macro.name, "' has no parameter '", name, "'"));
+    }
+  }
+  if (!extra.empty() && !macro.uses_positional) {
+    return absl::InvalidArgumentError(absl::StrCat("macro '", macro.name, "' takes ",
+                                                   macro.parameters.size(), " arguments, got ",
+                                                   arguments.positional.size()));
+  }
+  for (const Statement::Parameter& parameter : macro.parameters) {
+    if (inner->FindHere(parameter.name) != nullptr) continue;
+    Value value = Undefined{&parameter.name};
+    if (parameter.value != nullptr) {
+      ASSIGN_OR_RETURN(value, Evaluate(*parameter.value, inner));
+    }
+    inner->Set(parameter.name, std::move(value));
+  }
+  if (macro.uses_positional) {
+    inner->Set("varargs", heap_.NewSequence(Sequence::Flavor::kTuple, std::move(extra)));
+  }
+  if (macro.uses_named) inner->Set("kwargs", extra_named);
+  return Capture(macro.body, inner);
+}
+
+absl::StatusOr<Value> Interpreter::CallLoop(const Statement& loop, Scope* scope,
+                                            const Value& iterable, int depth) {
+  TextBuilder captured(heap_);
+  TextBuilder* const outer = std::exchange(output_, &captured);
+  const auto flow = ExecuteFor(loop, scope, iterable, depth);
+  output_ = outer;
+  RETURN_IF_ERROR(flow.status());
+  return captured.Finish();
+}
+
+absl::StatusOr<Interpreter::Flow> Interpreter::ExecuteBlock(const Block& block, Scope* scope) {
+  for (const Statement& statement : block) {
+    ASSIGN_OR_RETURN(const Flow flow, Execute(statement, scope));
+    if (flow != Flow::kNext) return flow;
+  }
+  return Flow::kNext;
+}
+
+absl::StatusOr<Interpreter::Flow> Interpreter::Execute(const Statement& statement, Scope* scope) {
+  const Nesting nesting(depth_);
+  RETURN_IF_ERROR(AtLine(EnterNode(), statement.line));
+  auto flow = ExecuteKind(statement, scope);
+  if (!flow.ok()) return AtLine(flow.status(), statement.line);
+  return flow;
+}
+
+absl::StatusOr<Interpreter::Flow> Interpreter::ExecuteKind(const Statement& statement,
+                                                           Scope* scope) {
+  using Kind = Statement::Kind;
+  switch (statement.kind) {
+    case Kind::kData:
+      output_->Append(statement.text->text);
+      RETURN_IF_ERROR(output_->Check());
+      return Flow::kNext;
+    case Kind::kOutput: {
+      ASSIGN_OR_RETURN(const Value value, Evaluate(*statement.expression, scope));
+      RETURN_IF_ERROR(Write(value));
+      return Flow::kNext;
+    }
+    case Kind::kIf:
+      return ExecuteIf(statement, scope);
+    case Kind::kFor: {
+      ASSIGN_OR_RETURN(const Value iterable, Evaluate(*statement.expression, scope));
+      return ExecuteFor(statement, scope, iterable, /*depth=*/1);
+    }
+    case Kind::kSet: {
+      ASSIGN_OR_RETURN(Value value, Evaluate(*statement.expression, scope));
+      RETURN_IF_ERROR(Assign(*statement.target, std::move(value), scope));
+      return Flow::kNext;
+    }
+    case Kind::kSetBlock:
+      RETURN_IF_ERROR(ExecuteSetBlock(statement, scope));
+      return Flow::kNext;
+    case Kind::kMacro:
+      scope->Set(statement.name, Value(heap_.NewObject<Macro>(statement, scope)));
+      return Flow::kNext;
+    case Kind::kCall:
+      RETURN_IF_ERROR(ExecuteCall(statement, scope));
+      return Flow::kNext;
+    case Kind::kFilter:
+      RETURN_IF_ERROR(ExecuteFilter(statement, scope));
+      return Flow::kNext;
+    case Kind::kWith:
+      RETURN_IF_ERROR(ExecuteWith(statement, scope));
+      return Flow::kNext;
+    case Kind::kScope:
+      return ExecuteBlock(statement.body, heap_.NewScope(scope));
+    case Kind::kBreak:
+      return Flow::kBreak;
+    case Kind::kContinue:
+      return Flow::kContinue;
+  }
+  return Flow::kNext;
+}
+
+absl::StatusOr<Interpreter::Flow> Interpreter::ExecuteIf(const Statement& statement, Scope* scope) {
+  for (const Statement::Branch& branch : statement.branches) {
+    ASSIGN_OR_RETURN(const Value condition, Evaluate(*branch.condition, scope));
+    if (condition.IsTrue()) return ExecuteBlock(branch.body, scope);
+  }
+  return ExecuteBlock(statement.otherwise, scope);
+}
+
+absl::StatusOr<std::vector<Value>> Interpreter::Filtered(const Statement& statement, Scope* scope,
+                                                         std::vector<Value> items) {
+  if (statement.condition == nullptr) return items;
+  std::vector<Value> kept;
+  for (Value& item : items) {
+    Scope* const inner = heap_.NewScope(scope);
+    RETURN_IF_ERROR(Assign(*statement.target, item, inner));
+    ASSIGN_OR_RETURN(const Value condition, Evaluate(*statement.condition, inner));
+    if (condition.IsTrue()) kept.push_back(std::move(item));
+  }
+  return kept;
+}
+
+absl::StatusOr<Interpreter::Flow> Interpreter::ExecuteFor(const Statement& statement, Scope* scope,
+                                                          const Value& iterable, int depth) {
+  ASSIGN_OR_RETURN(std::vector<Value> all, Iterate(iterable, heap_));
+  ASSIGN_OR_RETURN(std::vector<Value> items, Filtered(statement, scope, std::move(all)));
+  if (items.empty()) return ExecuteBlock(statement.otherwise, heap_.NewScope(scope));
+  Loop* const loop = heap_.NewObject<Loop>(statement, scope, std::move(items), depth);
+  for (; !loop->done(); loop->Next()) {
+    // Jinja gives each round its own variables: what it sets is gone in the next.
+    Scope* const inner = heap_.NewScope(scope);
+    inner->Set("loop", Value(loop));
+    RETURN_IF_ERROR(Assign(*statement.target, loop->item(), inner));
+    ASSIGN_OR_RETURN(const Flow flow, ExecuteBlock(statement.body, inner));
+    if (flow == Flow::kBreak) break;
+  }
+  return Flow::kNext;
+}
+
+absl::Status Interpreter::ExecuteWith(const Statement& statement, Scope* scope) {
+  Scope* const inner = heap_.NewScope(scope);
+  for (const Statement::Parameter& parameter : statement.parameters) {
+    ASSIGN_OR_RETURN(Value value, Evaluate(*parameter.value, scope));
+    RETURN_IF_ERROR(Assign(*parameter.target, std::move(value), inner));
+  }
+  return ExecuteBlock(statement.body, inner).status();
+}
+
+absl::Status Interpreter::ExecuteSetBlock(const Statement& statement, Scope* scope) {
+  ASSIGN_OR_RETURN(Value value, Capture(statement.body, heap_.NewScope(scope)));
+  if (statement.expression != nullptr) {
+    filter_inputs_.push_back(value);
+    auto filtered = Evaluate(*statement.expression, scope);
+    filter_inputs_.pop_back();
+    ASSIGN_OR_RETURN(value, std::move(filtered));
+  }
+  return Assign(*statement.target, std::move(value), scope);
+}
+
+absl::Status Interpreter::ExecuteFilter(const Statement& statement, Scope* scope) {
+  ASSIGN_OR_RETURN(Value value, Capture(statement.body, heap_.NewScope(scope)));
+  filter_inputs_.push_back(std::move(value));
+  const auto filtered = Evaluate(*statement.expression, scope);
+  filter_inputs_.pop_back();
+  RETURN_IF_ERROR(filtered.status());
+  return Write(*filtered);
+}
+
+absl::Status Interpreter::ExecuteCall(const Statement& statement, Scope* scope) {
+  const Value caller(heap_.NewObject<Macro>(statement, scope));
+  ASSIGN_OR_RETURN(const Value value, EvaluateCall(*statement.expression, scope, &caller));
+  return Write(value);
+}
+
+absl::Status Interpreter::Assign(const Expression& target, Value value, Scope* scope) {
+  if (target.kind == Expression::Kind::kName) {
+    scope->Set(target.name, std::move(value));
+    return absl::OkStatus();
+  }
+  if (target.kind == Expression::Kind::kNamespaceReference) {
+    Value* const found = scope->Find(target.name);
+    auto* const space = found == nullptr ? nullptr : dynamic_cast<Namespace*>(found->object());
+    if (space == nullptr) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("cannot assign attribute on '", target.name, "', which is no namespace"));
+    }
+    space->attributes().Set(heap_.NewString(Text::Trusted(target.attribute)), std::move(value));
+    return absl::OkStatus();
+  }
+  ASSIGN_OR_RETURN(std::vector<Value> items, Iterate(value, heap_));
+  if (items.size() != target.operands.size()) {
+    return absl::InvalidArgumentError(absl::StrCat("cannot unpack ", items.size(), " values into ",
+                                                   target.operands.size(), " names"));
+  }
+  for (size_t i = 0; i < items.size(); ++i) {
+    RETURN_IF_ERROR(Assign(*target.operands[i], std::move(items[i]), scope));
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<Value> Interpreter::Evaluate(const Expression& expression, Scope* scope) {
+  const Nesting nesting(depth_);
+  RETURN_IF_ERROR(AtLine(EnterNode(), expression.line));
+  auto value = EvaluateKind(expression, scope);
+  if (!value.ok()) return AtLine(value.status(), expression.line);
+  return value;
+}
+
+absl::StatusOr<Value> Interpreter::EvaluateKind(const Expression& expression, Scope* scope) {
+  using Kind = Expression::Kind;
+  switch (expression.kind) {
+    case Kind::kConstant:
+      return expression.constant;
+    case Kind::kName:
+      return EvaluateName(expression, scope);
+    case Kind::kList:
+    case Kind::kTuple: {
+      ASSIGN_OR_RETURN(auto items, EvaluateOperands(expression, scope));
+      return heap_.NewSequence(
+          expression.kind == Kind::kList ? Sequence::Flavor::kList : Sequence::Flavor::kTuple,
+          std::move(items));
+    }
+    case Kind::kDict:
+      return EvaluateDict(expression, scope);
+    case Kind::kSlice:
+      return EvaluateSlice(expression, scope);
+    case Kind::kCall:
+      return EvaluateCall(expression, scope, /*caller=*/nullptr);
+    case Kind::kFilterInput:
+      CHECK(!filter_inputs_.empty());
+      return filter_inputs_.back();
+    case Kind::kCompare:
+      return EvaluateComparison(expression, scope);
+    case Kind::kArithmetic:
+      return EvaluateArithmetic(expression, scope);
+    case Kind::kConcatenate:
+      return EvaluateConcatenation(expression, scope);
+    default:
+      break;
+  }
+  ASSIGN_OR_RETURN(Value first, Evaluate(*expression.operands[0], scope));
+  switch (expression.kind) {
+    case Kind::kAttribute:
+      return GetAttribute(*this, first, expression.name);
+    case Kind::kSubscript: {
+      ASSIGN_OR_RETURN(const Value key, Evaluate(*expression.operands[1], scope));
+      return GetItem(*this, first, key);
+    }
+    case Kind::kFilter: {
+      if (expression.filter == nullptr) {
+        return absl::InvalidArgumentError(absl::StrCat("no filter named '", expression.name, "'"));
+      }
+      ASSIGN_OR_RETURN(const Arguments arguments, EvaluateArguments(expression.arguments, scope));
+      return expression.filter->apply(*this, first, arguments);
+    }
+    case Kind::kTest: {
+      if (expression.test == nullptr) {
+        return absl::InvalidArgumentError(absl::StrCat("no test named '", expression.name, "'"));
+      }
+      ASSIGN_OR_RETURN(const Arguments arguments, EvaluateArguments(expression.arguments, scope));
+      ASSIGN_OR_RETURN(const bool holds, expression.test->apply(*this, first, arguments));
+      return Value::Bool(holds);
+    }
+    case Kind::kNot:
+      return Value::Bool(!first.IsTrue());
+    case Kind::kNegate:
+      if (first.floating() != nullptr) return Value::Float(-*first.floating());  // -0.0 too
+      return Compute(Operator::kSubtract, Value::Int(0), first, heap_);
+    case Kind::kPositive:
+      return Compute(Operator::kAdd, Value::Int(0), first, heap_);
+    case Kind::kAnd:
+      return first.IsTrue() ? Evaluate(*expression.operands[1], scope) : first;
+    case Kind::kOr:
+      return first.IsTrue() ? first : Evaluate(*expression.operands[1], scope);
+    case Kind::kConditional:
+      if (first.IsTrue()) return Evaluate(*expression.operands[1], scope);
+      if (expression.operands[2] == nullptr) return Undefined{};
+      return Evaluate(*expression.operands[2], scope);
+    default:
+      CHECK(false);  // Targets are assigned to, never evaluated.
+      return Undefined{};
+  }
+}
+
+absl::StatusOr<Value> Interpreter::EvaluateName(const Expression& expression, Scope* scope) {
+  const Value* const value = scope->Find(expression.name);
+  return value != nullptr ? *value : Value(Undefined{&expression.name});
+}
+
+absl::StatusOr<std::vector<Value>> Interpreter::EvaluateOperands(const Expression& expression,
+                                                                 Scope* scope) {
+  std::vector<Value> values;
+  values.reserve(expression.operands.size());
+  for (const ExpressionPointer& operand : expression.operands) {
+    if (operand == nullptr) {
+      values.push_back(None{});
+      continue;
+    }
+    ASSIGN_OR_RETURN(Value value, Evaluate(*operand, scope));
+    values.push_back(std::move(value));
+  }
+  return values;
+}
+
+absl::StatusOr<Value> Interpreter::EvaluateDict(const Expression& expression, Scope* scope) {
+  ASSIGN_OR_RETURN(const std::vector<Value> values, EvaluateOperands(expression, scope));
+  Dict* const dict = heap_.NewDict();
+  for (size_t i = 0; i < values.size(); i += 2) {
+    if (dict->Set(values[i], values[i + 1])) continue;
+    return absl::InvalidArgumentError(
+        absl::StrCat("'", values[i].TypeName(), "' can't be a dict's key"));
+  }
+  return dict;
+}
+
+absl::StatusOr<Value> Interpreter::EvaluateSlice(const Expression& expression, Scope* scope) {
+  ASSIGN_OR_RETURN(const std::vector<Value> values, EvaluateOperands(expression, scope));
+  return GetSlice(*this, values[0], values[1], values[2], values[3]);
+}
+
+absl::StatusOr<Value> Interpreter::EvaluateComparison(const Expression& expression, Scope* scope) {
+  ASSIGN_OR_RETURN(Value left, Evaluate(*expression.operands[0], scope));
+  for (size_t i = 0; i < expression.operators.size(); ++i) {
+    ASSIGN_OR_RETURN(Value right, Evaluate(*expression.operands[i + 1], scope));
+    ASSIGN_OR_RETURN(const bool holds, Compare(expression.operators[i], left, right, budget()));
+    if (!holds) return Value::Bool(false);
+    left = std::move(right);
+  }
+  return Value::Bool(true);
+}
+
+absl::StatusOr<Value> Interpreter::EvaluateConcatenation(const Expression& expression,
+                                                         Scope* scope) {
+  ASSIGN_OR_RETURN(const std::vector<Value> values, EvaluateOperands(expression, scope));
+  TextBuilder out(heap_);
+  for (const Value& value : values) RETURN_IF_ERROR(AppendStr(value, unicode_, out));
+  return out.Finish();
+}
+
+absl::StatusOr<Value> Interpreter::EvaluateArithmetic(const Expression& expression, Scope* scope) {
+  ASSIGN_OR_RETURN(const Value left, Evaluate(*expression.operands[0], scope));
+  ASSIGN_OR_RETURN(const Value right, Evaluate(*expression.operands[1], scope));
+  const Operator op = expression.operators[0];
+  if (op == Operator::kModulo && left.string() != nullptr) {
+    Arguments arguments;
+    if (right.sequence() != nullptr && right.sequence()->flavor == Sequence::Flavor::kTuple) {
+      arguments.positional = right.sequence()->items;
+    } else {
+      arguments.positional = {right};
+    }
+    return FindFilter("format")->apply(*this, left, arguments);
+  }
+  return Compute(op, left, right, heap_);
+}
+
+absl::StatusOr<Value> Interpreter::EvaluateCall(const Expression& expression, Scope* scope,
+                                                const Value* caller) {
+  ASSIGN_OR_RETURN(const Value callee, Evaluate(*expression.operands[0], scope));
+  ASSIGN_OR_RETURN(Arguments arguments, EvaluateArguments(expression.arguments, scope));
+  if (caller != nullptr) arguments.named.emplace_back("caller", *caller);
+  return Call(callee, arguments);
+}
+
+absl::StatusOr<Arguments> Interpreter::EvaluateArguments(const std::vector<Argument>& arguments,
+                                                         Scope* scope) {
+  Arguments result;
+  for (const Argument& argument : arguments) {
+    ASSIGN_OR_RETURN(Value value, Evaluate(*argument.value, scope));
+    switch (argument.kind) {
+      case Argument::Kind::kPositional:
+        result.positional.push_back(std::move(value));
+        break;
+      case Argument::Kind::kNamed:
+        result.named.emplace_back(argument.name, std::move(value));
+        break;
+      case Argument::Kind::kSpread: {
+        ASSIGN_OR_RETURN(const std::vector<Value> items, Iterate(value, heap_));
+        result.positional.insert(result.positional.end(), items.begin(), items.end());
+        break;
+      }
+      case Argument::Kind::kSpreadNamed: {
+        if (value.dict() == nullptr) {
+          return absl::InvalidArgumentError("what follows ** is no dict");
+        }
+        for (const Dict::Entry& entry : value.dict()->entries()) {
+          if (entry.key.string() == nullptr) {
+            return absl::InvalidArgumentError("a key of what follows ** is no string");
+          }
+          result.named.emplace_back(std::string(entry.key.string()->view()), entry.value);
+        }
+        break;
+      }
+    }
+  }
+  return result;
+}
+
+}  // namespace spillway::jinja

@@ -1,0 +1,21 @@
+#pragma once
+
+#include <string_view>
+
+#include "absl/status/statusor.h"
+#include "worker/text/jinja_value.h"
+
+namespace spillway::jinja {
+
+using Method = absl::StatusOr<Value> (*)(Interpreter& interpreter, const Value& self,
+                                         const Arguments& arguments);
+
+// The method `name` of Python's str, list or dict; null when the value's type has none.
+Method MethodOf(const Value& value, std::string_view name);
+
+// Of the three types, each in its own file.
+Method StringMethod(std::string_view name);
+Method ListMethod(std::string_view name);
+Method DictMethod(std::string_view name);
+
+}  // namespace spillway::jinja
