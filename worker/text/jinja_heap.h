@@ -105,6 +105,8 @@ class TextBuilder {
     if (Fits(bytes.size())) text_.AppendUntrusted(bytes);
   }
 
+  void SetMarkup() { text_.set_markup(); }
+
   const Text& text() const { return text_; }
 
   // RESOURCE_EXHAUSTED when something didn't fit.

@@ -6,6 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/status_macros.h"
+#include "worker/text/jinja_strings.h"
 #include "worker/text/utf8.h"
 
 namespace spillway::jinja {
@@ -236,8 +237,11 @@ absl::StatusOr<Value> Compute(Operator op, const Value& left, const Value& right
   }
   if (op == Operator::kAdd && left.string() != nullptr && right.string() != nullptr) {
     TextBuilder out(heap);
-    out.Append(*left.string());
-    out.Append(*right.string());
+    const bool markup = left.string()->is_markup() || right.string()->is_markup();
+    for (const Text* text : {left.string(), right.string()}) {
+      markup ? EscapeHtml(*text, out) : out.Append(*text);
+    }
+    if (markup) out.SetMarkup();
     return out.Finish();
   }
   if (op == Operator::kAdd && IsListOrTuple(left) && IsListOrTuple(right) &&

@@ -23,6 +23,12 @@ Arguments Behind(const Arguments& arguments, size_t count) {
   return rest;
 }
 
+// These filters take whatever is false for an empty list.
+absl::StatusOr<std::vector<Value>> ItemsOf(Interpreter& interpreter, const Value& input) {
+  if (!input.IsTrue()) return std::vector<Value>();
+  return Iterate(input, interpreter.heap());
+}
+
 absl::StatusOr<std::string> NameAt(const Arguments& arguments, size_t index) {
   const Text* const name = arguments.positional[index].string();
   if (name == nullptr)
@@ -45,7 +51,7 @@ Result MapAttribute(Interpreter& interpreter, const std::vector<Value>& items,
 }
 
 Result Map(Interpreter& interpreter, const Value& input, const Arguments& arguments) {
-  ASSIGN_OR_RETURN(const auto items, Iterate(input, interpreter.heap()));
+  ASSIGN_OR_RETURN(const auto items, ItemsOf(interpreter, input));
   if (arguments.positional.empty()) return MapAttribute(interpreter, items, arguments);
   ASSIGN_OR_RETURN(const std::string name, NameAt(arguments, 0));
   const FilterEntry* const filter = FindFilter(name);
@@ -66,7 +72,7 @@ Result Map(Interpreter& interpreter, const Value& input, const Arguments& argume
 // select, reject, and with kAttribute selectattr and rejectattr.
 template <bool kKeep, bool kAttribute>
 Result Select(Interpreter& interpreter, const Value& input, const Arguments& arguments) {
-  ASSIGN_OR_RETURN(const auto items, Iterate(input, interpreter.heap()));
+  ASSIGN_OR_RETURN(const auto items, ItemsOf(interpreter, input));
   constexpr size_t kTestAt = kAttribute ? 1 : 0;
   if (arguments.positional.size() < kTestAt) {
     return absl::InvalidArgumentError("selectattr() needs the name of an attribute");

@@ -100,14 +100,41 @@ Result Reverse(Interpreter& interpreter, const Value& input, const Arguments& ar
   return interpreter.heap().NewSequence(Sequence::Flavor::kGenerator, std::move(items));
 }
 
+// The keys for `attribute`, which may name several with commas between them.
+absl::StatusOr<std::vector<Value>> SortKeysOf(Interpreter& interpreter, const Value& attribute,
+                                              const std::vector<Value>& items,
+                                              bool case_sensitive) {
+  Heap& heap = interpreter.heap();
+  std::vector<Value> attributes = {attribute};
+  if (const Text* text = attribute.string()) {
+    const Text comma = Text::Trusted(",");
+    ASSIGN_OR_RETURN(const auto parts, Split(*text, &comma, -1, false, interpreter.budget()));
+    attributes.clear();
+    for (const Text& part : parts) attributes.push_back(heap.NewString(part));
+  }
+  std::vector<std::vector<Value>> columns;
+  for (const Value& name : attributes) {
+    ASSIGN_OR_RETURN(const AttributePath path, AttributePath::Parse(interpreter, name));
+    ASSIGN_OR_RETURN(auto keys, SortKeys(interpreter, path, items, case_sensitive));
+    columns.push_back(std::move(keys));
+  }
+  if (columns.size() == 1) return std::move(columns[0]);
+  std::vector<Value> rows;
+  for (size_t i = 0; i < items.size(); ++i) {
+    std::vector<Value> row;
+    for (const auto& column : columns) row.push_back(column[i]);
+    rows.push_back(heap.NewList(std::move(row)));
+  }
+  return rows;
+}
+
 Result Sort(Interpreter& interpreter, const Value& input, const Arguments& arguments) {
   ASSIGN_OR_RETURN(
       const auto bound,
       BoundArguments::Bind("sort", arguments, {"reverse", "case_sensitive", "attribute"}));
   ASSIGN_OR_RETURN(const auto items, Iterate(input, interpreter.heap()));
-  ASSIGN_OR_RETURN(const AttributePath path,
-                   AttributePath::Parse(interpreter, bound.Get(2, None{})));
-  ASSIGN_OR_RETURN(const auto keys, SortKeys(interpreter, path, items, bound.GetBool(1, false)));
+  ASSIGN_OR_RETURN(const auto keys,
+                   SortKeysOf(interpreter, bound.Get(2, None{}), items, bound.GetBool(1, false)));
   ASSIGN_OR_RETURN(const auto order,
                    SortedOrder(keys, bound.GetBool(0, false), interpreter.budget()));
   return interpreter.heap().NewList(InOrder(items, order));

@@ -190,6 +190,19 @@ void ChangeCase(const Text& text, Case to, const UnicodeClasses& unicode, TextBu
   }
 }
 
+void EscapeHtml(const Text& text, TextBuilder& out) {
+  if (text.is_markup()) return out.Append(text);
+  constexpr std::string_view kSpecial = "&<>'\"";
+  constexpr std::string_view kEntities[] = {"&amp;", "&lt;", "&gt;", "&#39;", "&#34;"};
+  for (size_t at = 0; at < text.size();) {
+    const size_t special = std::min(text.view().find_first_of(kSpecial, at), text.size());
+    out.Append(text, at, special);
+    if (special == text.size()) break;
+    out.AppendUntrusted(kEntities[kSpecial.find(text.view()[special])]);
+    at = special + 1;
+  }
+}
+
 std::vector<size_t> CodePointOffsets(std::string_view text) {
   std::vector<size_t> offsets;
   for (size_t at = 0; at < text.size(); ++at) {

@@ -33,6 +33,9 @@ absl::Status Replace(const Text& text, const Text& from, const Text& to, int64_t
 enum class Case { kUpper, kLower, kSwap, kCapitalized, kTitle, kJinjaTitle };
 void ChangeCase(const Text& text, Case to, const UnicodeClasses& unicode, TextBuilder& out);
 
+// The five characters that HTML gives a meaning, as entities; not in what is escaped already.
+void EscapeHtml(const Text& text, TextBuilder& out);
+
 // The code points [begin, end) with a step, as Python slices; nothing where left out.
 absl::StatusOr<Value> SliceText(const Text& text, std::optional<int64_t> begin,
                                 std::optional<int64_t> end, int64_t step, Heap& heap);

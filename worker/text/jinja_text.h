@@ -22,6 +22,11 @@ class Text {
   // Sorted, disjoint, none empty, none touching the next.
   const std::vector<TextRange>& trusted() const { return trusted_; }
 
+  // Escaped for HTML already, as the filters safe and escape leave it: + escapes what it is added
+  // to. All other operations forget it, which Jinja's don't.
+  bool is_markup() const { return is_markup_; }
+  void set_markup() { is_markup_ = true; }
+
   void AppendTrusted(std::string_view bytes);
   void AppendUntrusted(std::string_view bytes) { bytes_ += bytes; }
   // The bytes [begin, end) of `other`, which may not be *this.
@@ -35,6 +40,7 @@ class Text {
 
   std::string bytes_;
   std::vector<TextRange> trusted_;
+  bool is_markup_ = false;
 };
 
 }  // namespace spillway::jinja

@@ -65,17 +65,18 @@ Result StringFilter(Interpreter& interpreter, const Value& input, const Argument
 Result Escape(Interpreter& interpreter, const Value& input, const Arguments& arguments) {
   RETURN_IF_ERROR(BoundArguments::Bind("escape", arguments, {}).status());
   AS_TEXT(text, input, holder);
-  constexpr std::string_view kSpecial = "&<>'\"";
-  constexpr std::string_view kEscapes[] = {"&amp;", "&lt;", "&gt;", "&#39;", "&#34;"};
   TextBuilder out(interpreter.heap());
-  for (size_t at = 0; at < text.size();) {
-    const size_t special = std::min(text.view().find_first_of(kSpecial, at), text.size());
-    out.Append(text, at, special);
-    if (special == text.size()) break;
-    out.AppendUntrusted(kEscapes[kSpecial.find(text.view()[special])]);
-    at = special + 1;
-  }
+  EscapeHtml(text, out);
+  out.SetMarkup();
   return out.Finish();
+}
+
+Result Safe(Interpreter& interpreter, const Value& input, const Arguments& arguments) {
+  RETURN_IF_ERROR(BoundArguments::Bind("safe", arguments, {}).status());
+  AS_TEXT(text, input, holder);
+  Text safe = text;
+  safe.set_markup();
+  return interpreter.heap().NewString(std::move(safe));
 }
 
 Result Indent(Interpreter& interpreter, const Value& input, const Arguments& arguments) {
@@ -153,7 +154,7 @@ constexpr FilterEntry kFilters[] = {
     {"indent", &Indent},
     {"lower", &ChangeCaseFilter<Case::kLower>},
     {"replace", &ReplaceFilter},
-    {"safe", &StringFilter},
+    {"safe", &Safe},
     {"string", &StringFilter},
     {"title", &ChangeCaseFilter<Case::kJinjaTitle>},
     {"tojson", &ToJson},
