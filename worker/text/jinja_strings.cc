@@ -14,14 +14,15 @@ struct Character {
   size_t end = 0;
 };
 
-std::vector<Character> Characters(std::string_view text) {
-  std::vector<Character> characters;
+// Calls `on_character` for each character of the text, in order.
+template <typename OnCharacter>
+void ForEachCharacter(std::string_view text, OnCharacter on_character) {
   for (size_t at = 0; at < text.size();) {
     const Utf8Character first = FirstUtf8Character(text.substr(at));
-    characters.push_back({first.code_point, at, at + static_cast<size_t>(first.size)});
-    at += static_cast<size_t>(first.size);
+    const size_t end = at + static_cast<size_t>(first.size);
+    on_character(Character{first.code_point, at, end});
+    at = end;
   }
-  return characters;
 }
 
 Character LastCharacter(std::string_view text, size_t end) {
@@ -34,14 +35,14 @@ Character LastCharacter(std::string_view text, size_t end) {
 // those at the text's other end.
 std::vector<Text> SplitAtSpace(const Text& text, int64_t splits_max, bool from_right) {
   std::vector<TextRange> words;
-  for (const Character& character : Characters(text.view())) {
-    if (IsUnicodeSpace(character.code_point)) continue;
+  ForEachCharacter(text.view(), [&](const Character& character) {
+    if (IsUnicodeSpace(character.code_point)) return;
     if (!words.empty() && words.back().end == character.begin) {
       words.back().end = character.end;
     } else {
       words.push_back({character.begin, character.end});
     }
-  }
+  });
   if (splits_max >= 0 && splits_max < std::ssize(words)) {
     const auto limit = static_cast<size_t>(splits_max);
     if (from_right) {
@@ -119,17 +120,17 @@ absl::StatusOr<std::vector<Text>> Split(const Text& text, const Text* separator,
 std::vector<Text> SplitLines(const Text& text, bool keep_ends) {
   std::vector<Text> lines;
   size_t begin = 0;
-  const std::vector<Character> characters = Characters(text.view());
-  for (size_t i = 0; i < characters.size(); ++i) {
-    const char32_t c = characters[i].code_point;
+  const std::string_view view = text.view();
+  ForEachCharacter(view, [&](const Character& character) {
+    const char32_t c = character.code_point;
     const bool newline = (c >= 0x0A && c <= 0x0D) || (c >= 0x1C && c <= 0x1E) || c == 0x85 ||
                          c == 0x2028 || c == 0x2029;
-    if (!newline) continue;
-    const size_t line_end = characters[i].begin;
-    if (c == '\r' && i + 1 < characters.size() && characters[i + 1].code_point == '\n') ++i;
-    lines.push_back(text.Substring(begin, keep_ends ? characters[i].end : line_end));
-    begin = characters[i].end;
-  }
+    if (!newline || character.begin < begin) return;
+    const bool pair = c == '\r' && view.substr(character.end).starts_with('\n');
+    const size_t end = character.end + (pair ? 1 : 0);
+    lines.push_back(text.Substring(begin, keep_ends ? end : character.begin));
+    begin = end;
+  });
   if (begin < text.size()) lines.push_back(text.Substring(begin, text.size()));
   return lines;
 }
@@ -163,7 +164,7 @@ void ChangeCase(const Text& text, Case to, const UnicodeClasses& unicode, TextBu
   bool inside_word = false;
   bool first = true;
   auto range = text.trusted().begin();
-  for (const Character& character : Characters(text.view())) {
+  ForEachCharacter(text.view(), [&](const Character& character) {
     const char32_t c = character.code_point;
     const bool upper = to == Case::kUpper || (to == Case::kSwap && !unicode.IsUpper(c)) ||
                        (to == Case::kCapitalized && first) ||
@@ -187,7 +188,7 @@ void ChangeCase(const Text& text, Case to, const UnicodeClasses& unicode, TextBu
     } else {
       out.AppendUntrusted(changed);
     }
-  }
+  });
 }
 
 void EscapeHtml(const Text& text, TextBuilder& out) {
