@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -34,7 +35,10 @@ class ResponseSink {
   virtual void OnAccepted(int32_t prompt_tokens) = 0;
   // The first choice has its KV blocks: prefill begins.
   virtual void OnStarted(int32_t cached_tokens) = 0;
+  // `content` is never empty and is valid during the call only; `token_count` counts the choice's
+  // tokens since its last delta, those with no text of their own included.
   virtual void OnDelta(int32_t choice, std::string_view content, int32_t token_count) = 0;
+  // `usage` is this choice's: all choices of a request have the same prompt tokens.
   virtual void OnFinished(int32_t choice, FinishReason reason, const Usage& usage) = 0;
   virtual void OnFailed(const GenerateError& error) = 0;
   // All that this step (one worker frame) had for this request has been told: a good moment to
@@ -45,9 +49,10 @@ class ResponseSink {
 enum class RequestId : uint64_t {};
 
 struct RouterLimits {
-  int32_t requests_max = 4096;              // in flight on one shard
-  int32_t resubmissions_max = 3;            // of one sequence, after lost workers
-  size_t resume_bytes_max = 64u << 20;      // prompts and tokens kept for resumes, on one shard
+  int32_t requests_max = 4096;          // in flight on one shard
+  int32_t choices_max = 128;            // n of one request
+  int32_t resubmissions_max = 3;        // of one sequence, after lost workers
+  size_t resume_bytes_max = 64u << 20;  // prompts and tokens kept for resumes, on one shard
   absl::Duration no_replica_wait = absl::Seconds(0);  // how long to wait for a first ready replica
 };
 
@@ -112,11 +117,15 @@ class Router {
   // Refuses new requests ("draining"); those in flight go on.
   virtual void SetDraining(bool draining) = 0;
 
-  // Closes all streams. Every request still in flight fails.
+  // Closes all streams and waits for that. Every request still in flight fails ("draining"), told
+  // on its shard's thread soon after. Not to be called from inside `post`.
   virtual void Shutdown() = 0;
 };
 
+// `random_seed` seeds all its random choices (replicas, seeds of requests without one); none: the
+// machine's entropy does. `clock` and `metrics` outlive the router.
 std::unique_ptr<Router> MakeRouter(const RouterLimits& limits, const Clock& clock,
-                                   MetricRegistry& metrics);
+                                   MetricRegistry& metrics,
+                                   std::optional<uint64_t> random_seed = std::nullopt);
 
 }  // namespace spillway

@@ -1,0 +1,69 @@
+#include "router/balancer.h"
+
+#include <algorithm>
+#include <tuple>
+#include <vector>
+
+namespace spillway {
+namespace {
+
+// How many tokens a running sequence is taken to have left. Chat answers are a few hundred tokens
+// long and a running one is half-way on average; nobody tells us more.
+constexpr double kRemainingTokensAssumed = 128;
+
+int32_t SequencesIn(const ReplicaSnapshot& replica) {
+  return replica.load.running + replica.load.waiting + replica.unaccepted;
+}
+
+}  // namespace
+
+absl::Duration PredictedWait(const ReplicaSnapshot& replica) {
+  double seconds = 0;
+  const auto queued_tokens =
+      static_cast<double>(replica.load.waiting_prompt_tokens + replica.unaccepted_prompt_tokens);
+  if (replica.load.prefill_tokens_per_s > 0) {
+    seconds += queued_tokens / replica.load.prefill_tokens_per_s;
+  }
+  // `running` sequences end evenly spread over the time that all of them need, so one place comes
+  // free every kRemainingTokensAssumed tokens of the whole device.
+  const int32_t places_missing = SequencesIn(replica) + 1 - replica.running_max;
+  if (places_missing > 0 && replica.load.decode_tokens_per_s > 0) {
+    seconds += places_missing * kRemainingTokensAssumed / replica.load.decode_tokens_per_s;
+  }
+  return absl::Seconds(seconds);
+}
+
+bool IsCandidate(const ReplicaSnapshot& replica, std::span<const ReplicaKey> excluded) {
+  return replica.ready && !replica.draining &&
+         std::find(excluded.begin(), excluded.end(), replica.key) == excluded.end();
+}
+
+bool HasRoom(const ReplicaSnapshot& replica, int32_t count) {
+  if (replica.waiting_max == 0) return true;  // It didn't say; it will refuse for itself.
+  // Places to run are free only while nobody queues for them: with a queue, KV memory is short.
+  const int32_t free_places =
+      replica.load.waiting > 0 ? 0 : std::max(0, replica.running_max - replica.load.running);
+  return replica.load.waiting + replica.unaccepted + count <= replica.waiting_max + free_places;
+}
+
+std::optional<size_t> ChooseReplica(std::span<const ReplicaSnapshot> replicas,
+                                    std::span<const ReplicaKey> excluded, int32_t count,
+                                    uint64_t random) {
+  std::vector<size_t> candidates;
+  for (size_t i = 0; i < replicas.size(); ++i) {
+    if (IsCandidate(replicas[i], excluded) && HasRoom(replicas[i], count)) candidates.push_back(i);
+  }
+  if (candidates.empty()) return std::nullopt;
+  const size_t first = (random & 0xffffffff) % candidates.size();
+  if (candidates.size() == 1) return candidates[first];
+  // A second one that is never the first.
+  const size_t step = 1 + (random >> 32) % (candidates.size() - 1);
+  const size_t second = (first + step) % candidates.size();
+  const auto cost = [&](size_t candidate) {
+    const ReplicaSnapshot& replica = replicas[candidates[candidate]];
+    return std::tuple(PredictedWait(replica), SequencesIn(replica));
+  };
+  return candidates[cost(second) < cost(first) ? second : first];
+}
+
+}  // namespace spillway

@@ -1,0 +1,45 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace spillway {
+
+// Index of a worker in the router, never used twice.
+enum class ReplicaId : int32_t {};
+
+// One attachment of a replica. A worker that was lost and came back has a new `attachment`, so a
+// request that excludes the one it lost may still go to the one that came back.
+struct ReplicaKey {
+  ReplicaId id{};
+  uint64_t attachment = 0;
+
+  friend bool operator==(const ReplicaKey&, const ReplicaKey&) = default;
+};
+
+// What the worker said in its last frame. Zeros until there is one.
+struct ReplicaLoad {
+  int32_t running = 0;
+  int32_t waiting = 0;
+  int64_t waiting_prompt_tokens = 0;
+  int32_t kv_blocks_free = 0;
+  int32_t kv_blocks_total = 0;
+  double prefill_tokens_per_s = 0;  // 0: not measured yet
+  double decode_tokens_per_s = 0;   // of all its sequences together; 0: not measured yet
+};
+
+// All that a decision about a replica is made from: a plain copy, taken when the decision is due.
+struct ReplicaSnapshot {
+  ReplicaKey key = {};
+  bool ready = false;     // described and attached
+  bool draining = false;  // finishes what it has, takes nothing new
+  int32_t running_max = 0;
+  int32_t waiting_max = 0;
+  ReplicaLoad load = {};
+  // Submitted by this router and not yet accepted, so not in `load` either.
+  int32_t unaccepted = 0;
+  int64_t unaccepted_prompt_tokens = 0;  // an estimate: the worker tokenizes
+};
+
+}  // namespace spillway

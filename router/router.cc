@@ -1,0 +1,237 @@
+#include "router/router.h"
+
+#include <algorithm>
+#include <atomic>
+#include <random>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "common/check.h"
+#include "common/logging.h"
+#include "common/mutex.h"
+#include "router/router_metrics.h"
+#include "router/router_shard.h"
+#include "router/service.h"
+#include "router/worker_upstream.h"
+
+namespace spillway {
+namespace {
+
+uint64_t EntropySeed() {
+  std::random_device device;
+  return static_cast<uint64_t>(device()) << 32 | device();
+}
+
+// One worker with what is told of it. Its upstream is stopped before it goes.
+struct Replica {
+  ReplicaId id;
+  std::string name;
+  std::string target;
+  std::shared_ptr<ReplicaMetrics> metrics;
+  std::shared_ptr<WorkerUpstream> upstream;
+};
+
+class RouterImpl : public Router, public ReplicaDirectory {
+ public:
+  RouterImpl(const RouterLimits& limits, const Clock& clock, MetricRegistry& metrics, uint64_t seed)
+      : limits_(limits),
+        clock_(clock),
+        metrics_(metrics),
+        random_(seed),
+        router_id_(absl::StrFormat("%016x", random_())) {}
+  ~RouterImpl() override { Shutdown(); }
+
+  std::unique_ptr<RouterShard> MakeShard(std::function<void(std::function<void()>)> post) override;
+  void AddReplica(const std::string& name, const std::string& target) override;
+  void RemoveReplica(const std::string& name) override;
+  std::vector<ModelInfo> Models() const override;
+  std::vector<ReplicaStatus> Replicas() const override;
+  void SetDraining(bool draining) override { draining_ = draining; }
+  void Shutdown() override;
+
+  absl::StatusOr<View> Find(const std::string& model) const override;
+  std::shared_ptr<WorkerUpstream> Upstream(ReplicaId id) const override;
+  bool draining() const override { return draining_; }
+
+ private:
+  void OnReplicaChanged(ReplicaId id);
+  std::vector<Replica> ReplicasCopy() const;
+
+  const RouterLimits limits_;
+  const Clock& clock_;
+  MetricRegistry& metrics_;
+  std::atomic<bool> draining_ = false;
+
+  mutable Mutex mutex_;
+  std::mt19937_64 random_ GUARDED_BY(mutex_);
+  const std::string router_id_;
+  std::vector<Replica> replicas_ GUARDED_BY(mutex_);
+  std::vector<std::shared_ptr<RouterShardImpl::Inbox>> inboxes_ GUARDED_BY(mutex_);
+  std::map<std::string, absl::Time> first_ready_ GUARDED_BY(mutex_);  // by model
+  int32_t next_replica_ GUARDED_BY(mutex_) = 0;
+  bool shut_down_ GUARDED_BY(mutex_) = false;
+};
+
+std::unique_ptr<RouterShard> RouterImpl::MakeShard(
+    std::function<void(std::function<void()>)> post) {
+  MutexLock lock(mutex_);
+  // Upstreams hold a copy of the list as it was when they were made.
+  CHECK(next_replica_ == 0);
+  const auto index = static_cast<int32_t>(inboxes_.size());
+  auto shard = std::make_unique<RouterShardImpl>(index, limits_, random_(), *this, clock_, metrics_,
+                                                 std::move(post));
+  inboxes_.push_back(shard->inbox());
+  return shard;
+}
+
+void RouterImpl::AddReplica(const std::string& name, const std::string& target) {
+  MutexLock lock(mutex_);
+  if (shut_down_) return;
+  const ReplicaId id{next_replica_++};
+  auto metrics = std::make_shared<ReplicaMetrics>(metrics_, name);
+  // Until it is in the list, OnReplicaChanged() waits for this lock: no news is lost.
+  auto upstream = std::make_shared<WorkerUpstream>(
+      id, target, router_id_, UpstreamLimits{},
+      WorkerUpstream::Callbacks{
+          .deliver =
+              [inboxes = inboxes_](int32_t shard, std::vector<UpstreamEvent> events) {
+                inboxes[static_cast<size_t>(shard)]->PostEvents(std::move(events));
+              },
+          .changed = [this, id] { OnReplicaChanged(id); }});
+  replicas_.push_back({id, name, target, std::move(metrics), std::move(upstream)});
+}
+
+void RouterImpl::RemoveReplica(const std::string& name) {
+  std::vector<Replica> removed;
+  {
+    MutexLock lock(mutex_);
+    const auto begin = std::stable_partition(replicas_.begin(), replicas_.end(),
+                                             [&](const Replica& r) { return r.name != name; });
+    std::move(begin, replicas_.end(), std::back_inserter(removed));
+    replicas_.erase(begin, replicas_.end());
+  }
+  for (const Replica& replica : removed) {
+    replica.upstream->Stop();
+    replica.metrics->Set({});
+  }
+}
+
+void RouterImpl::OnReplicaChanged(ReplicaId id) {
+  std::shared_ptr<WorkerUpstream> upstream;
+  std::shared_ptr<ReplicaMetrics> metrics;
+  {
+    MutexLock lock(mutex_);
+    const auto found = std::find_if(replicas_.begin(), replicas_.end(),
+                                    [id](const Replica& replica) { return replica.id == id; });
+    if (found == replicas_.end()) return;
+    upstream = found->upstream;
+    metrics = found->metrics;
+  }
+  const UpstreamStatus status = upstream->status();
+  metrics->Set(status.snapshot);
+  if (!status.snapshot.ready) return;
+  MutexLock lock(mutex_);
+  first_ready_.try_emplace(status.model_name, clock_.WallNow());
+}
+
+std::vector<Replica> RouterImpl::ReplicasCopy() const {
+  MutexLock lock(mutex_);
+  return replicas_;
+}
+
+absl::StatusOr<ReplicaDirectory::View> RouterImpl::Find(const std::string& model) const {
+  std::vector<std::string> services;
+  std::vector<UpstreamStatus> statuses;
+  for (const Replica& replica : ReplicasCopy()) {
+    UpstreamStatus status = replica.upstream->status();
+    if (status.model_name.empty()) continue;
+    if (std::find(services.begin(), services.end(), status.model_name) == services.end()) {
+      services.push_back(status.model_name);
+    }
+    statuses.push_back(std::move(status));
+  }
+  if (services.empty()) return View{};
+  const absl::StatusOr<std::string> service = ResolveService(model, services);
+  if (!service.ok()) return service.status();
+  View view{.service = *service, .replicas = {}};
+  for (const UpstreamStatus& status : statuses) {
+    if (status.model_name == *service) view.replicas.push_back(status.snapshot);
+  }
+  return view;
+}
+
+std::shared_ptr<WorkerUpstream> RouterImpl::Upstream(ReplicaId id) const {
+  MutexLock lock(mutex_);
+  const auto found = std::find_if(replicas_.begin(), replicas_.end(),
+                                  [id](const Replica& replica) { return replica.id == id; });
+  return found == replicas_.end() ? nullptr : found->upstream;
+}
+
+std::vector<ModelInfo> RouterImpl::Models() const {
+  std::vector<ModelInfo> models;
+  for (const Replica& replica : ReplicasCopy()) {
+    const UpstreamStatus status = replica.upstream->status();
+    if (status.model_name.empty()) continue;
+    const auto found = std::find_if(models.begin(), models.end(), [&](const ModelInfo& model) {
+      return model.name == status.model_name;
+    });
+    if (found != models.end()) {
+      // What every replica can take.
+      found->context_tokens_max = std::min(found->context_tokens_max, status.context_tokens_max);
+      continue;
+    }
+    MutexLock lock(mutex_);
+    const auto ready = first_ready_.find(status.model_name);
+    models.push_back({.name = status.model_name,
+                      .context_tokens_max = status.context_tokens_max,
+                      .created = ready == first_ready_.end() ? clock_.WallNow() : ready->second});
+  }
+  return models;
+}
+
+std::vector<ReplicaStatus> RouterImpl::Replicas() const {
+  std::vector<ReplicaStatus> statuses;
+  for (const Replica& replica : ReplicasCopy()) {
+    const UpstreamStatus status = replica.upstream->status();
+    const ReplicaLoad& load = status.snapshot.load;
+    statuses.push_back({.name = replica.name,
+                        .address = replica.target,
+                        .ready = status.snapshot.ready && !status.snapshot.draining,
+                        .reason = status.reason,
+                        .running = load.running,
+                        .waiting = load.waiting,
+                        .kv_blocks_free = load.kv_blocks_free,
+                        .kv_blocks_total = load.kv_blocks_total});
+  }
+  return statuses;
+}
+
+void RouterImpl::Shutdown() {
+  std::vector<Replica> replicas;
+  std::vector<std::shared_ptr<RouterShardImpl::Inbox>> inboxes;
+  {
+    MutexLock lock(mutex_);
+    if (shut_down_) return;
+    shut_down_ = true;
+    replicas = replicas_;
+    inboxes = inboxes_;
+  }
+  draining_ = true;
+  // Before the streams close, so that no request seeks another replica.
+  for (const auto& inbox : inboxes) {
+    inbox->PostFailAll(
+        {.status = absl::UnavailableError("the server is shutting down"), .reason = "draining"});
+  }
+  for (const Replica& replica : replicas) replica.upstream->Stop();
+}
+
+}  // namespace
+
+std::unique_ptr<Router> MakeRouter(const RouterLimits& limits, const Clock& clock,
+                                   MetricRegistry& metrics, std::optional<uint64_t> random_seed) {
+  return std::make_unique<RouterImpl>(limits, clock, metrics,
+                                      random_seed.has_value() ? *random_seed : EntropySeed());
+}
+
+}  // namespace spillway

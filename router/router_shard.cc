@@ -1,0 +1,407 @@
+#include "router/router_shard.h"
+
+#include <algorithm>
+#include <type_traits>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "common/check.h"
+#include "router/error_table.h"
+
+namespace spillway {
+namespace {
+
+// How fast the average of bytes per token follows the prompts.
+constexpr double kAverageWeight = 0.05;
+
+size_t PromptBytes(const GenerateRequest& request) {
+  size_t bytes = 0;
+  if (const auto* chat = std::get_if<ChatPrompt>(&request.prompt)) {
+    bytes =
+        chat->messages_json.size() + chat->tools_json.size() + chat->template_kwargs_json.size();
+  } else if (const auto* text = std::get_if<std::string>(&request.prompt)) {
+    bytes = text->size();
+  } else {
+    bytes = std::get<std::vector<int32_t>>(request.prompt).size() * sizeof(int32_t);
+  }
+  for (const std::string& stop : request.stop_strings) bytes += stop.size();
+  return bytes;
+}
+
+bool IsForSink(const FlowAction& action) {
+  return !std::holds_alternative<ChooseReplicaAction>(action) &&
+         !std::holds_alternative<SubmitAction>(action) &&
+         !std::holds_alternative<CancelSequenceAction>(action);
+}
+
+}  // namespace
+
+struct RouterShardImpl::Request {
+  Request(RequestId id_in, GenerateRequest request_in, ResponseSink& sink_in,
+          const RequestFlow::Options& options, ResumeBudget& budget)
+      : id(id_in), request(std::move(request_in)), sink(&sink_in), flow(options, budget) {}
+
+  const RequestId id;
+  GenerateRequest request;  // its prompt is dropped once no resubmission can come
+  ResponseSink* sink;       // null after Cancel()
+  RequestFlow flow;
+  std::string service = "none";  // once resolved, for good
+  absl::Time deadline;
+  int64_t template_time_unix_s = 0;
+  size_t prompt_bytes = 0;
+  std::vector<uint64_t> sequence_ids;  // by choice; 0: none yet
+  RequestRecord record;
+  bool busy = false;     // its actions are being carried out: Forget() is their end's business
+  bool touched = false;  // the sink heard something in this batch
+};
+
+void ShardMailbox::Post(Function function) {
+  MutexLock lock(mutex_);
+  if (!closed_) post_(std::move(function));
+}
+
+void ShardMailbox::Close() {
+  MutexLock lock(mutex_);
+  closed_ = true;
+}
+
+void RouterShardImpl::Inbox::PostEvents(std::vector<UpstreamEvent> events) {
+  // std::function wants to be copied, the events don't.
+  auto shared = std::make_shared<std::vector<UpstreamEvent>>(std::move(events));
+  mailbox_->Post([link = link_, shared] {
+    if (link->shard != nullptr) link->shard->OnEvents(std::move(*shared));
+  });
+}
+
+void RouterShardImpl::Inbox::PostFailAll(GenerateError error) {
+  mailbox_->Post([link = link_, error = std::move(error)] {
+    if (link->shard != nullptr) link->shard->FailAll(error);
+  });
+}
+
+RouterShardImpl::RouterShardImpl(int32_t index, const RouterLimits& limits, uint64_t random_seed,
+                                 const ReplicaDirectory& directory, const Clock& clock,
+                                 MetricRegistry& metrics,
+                                 std::function<void(std::function<void()>)> post)
+    : index_(index),
+      limits_(limits),
+      admission_limits_({.no_replica_wait = limits.no_replica_wait}),
+      directory_(directory),
+      clock_(clock),
+      mailbox_(std::make_shared<ShardMailbox>(std::move(post))),
+      link_(std::make_shared<Inbox::Link>(Inbox::Link{this})),
+      inbox_(std::make_shared<Inbox>(mailbox_, link_)),
+      metrics_(metrics),
+      random_(random_seed),
+      resume_budget_(limits.resume_bytes_max) {
+  CHECK(index >= 0 && index < kShardsMax);
+}
+
+RouterShardImpl::~RouterShardImpl() {
+  mailbox_->Close();
+  link_->shard = nullptr;
+}
+
+RequestId RouterShardImpl::Submit(GenerateRequest generate_request, ResponseSink& sink) {
+  const RequestId id{next_request_++};
+  const absl::Time now = clock_.Now();
+  const bool choices_ok =
+      generate_request.choices >= 1 && generate_request.choices <= limits_.choices_max;
+  const RequestFlow::Options options = {.choices = choices_ok ? generate_request.choices : 1,
+                                        .seed = generate_request.sampling.seed.has_value()
+                                                    ? *generate_request.sampling.seed
+                                                    : random_(),
+                                        .deadline = now + generate_request.timeout,
+                                        .prompt_bytes = PromptBytes(generate_request),
+                                        .resubmissions_max = limits_.resubmissions_max};
+  const bool full = requests_in_flight() >= limits_.requests_max;
+  const int32_t choices_asked = generate_request.choices;
+  Request& request = *requests_
+                          .emplace(id, std::make_unique<Request>(id, std::move(generate_request),
+                                                                 sink, options, resume_budget_))
+                          .first->second;
+  request.deadline = options.deadline;
+  request.prompt_bytes = options.prompt_bytes;
+  request.template_time_unix_s = absl::ToUnixSeconds(clock_.WallNow());
+  request.sequence_ids.resize(static_cast<size_t>(options.choices));
+  request.record.asked = now;
+  request.record.choices.resize(static_cast<size_t>(options.choices));
+
+  FlowActions actions;
+  if (!choices_ok) {
+    request.flow.Fail(
+        {.status = absl::InvalidArgumentError(absl::StrCat(
+             "n is ", choices_asked, "; this server takes 1 to ", limits_.choices_max)),
+         .reason = "invalid_request"},
+        actions);
+  } else if (directory_.draining()) {
+    request.flow.Fail({.status = absl::UnavailableError("the server is shutting down"),
+                       .reason = "draining",
+                       .retry_after = admission_limits_.retry_after_min},
+                      actions);
+  } else if (full) {
+    request.flow.Fail({.status = absl::ResourceExhaustedError(absl::StrCat(
+                           "this server has ", limits_.requests_max, " requests in flight")),
+                       .reason = "queue_full",
+                       .retry_after = admission_limits_.retry_after_min},
+                      actions);
+  } else {
+    request.flow.Start(now, actions);
+  }
+  CarryOut(request, std::move(actions), /*may_tell_sink=*/false);
+  return id;
+}
+
+void RouterShardImpl::Cancel(RequestId id) {
+  Request* request = Find(id);
+  if (request == nullptr || request->sink == nullptr) return;
+  request->sink = nullptr;
+  if (request->record.outcome.empty()) request->record.outcome = "cancelled";
+  FlowActions actions;
+  request->flow.Cancel(actions);
+  for (const FlowAction& action : actions) {
+    CancelSequence(*request, std::get<CancelSequenceAction>(action));
+  }
+  if (!request->busy) Forget(*request);
+}
+
+void RouterShardImpl::Tick() {
+  const absl::Time now = clock_.Now();
+  std::vector<RequestId> ids;
+  ids.reserve(requests_.size());
+  for (const auto& [id, request] : requests_) ids.push_back(id);
+  for (const RequestId id : ids) {
+    Request* request = Find(id);
+    if (request == nullptr || request->busy) continue;
+    FlowActions actions;
+    request->flow.Tick(now, actions);
+    if (!actions.empty()) CarryOut(*request, std::move(actions), /*may_tell_sink=*/true);
+  }
+}
+
+void RouterShardImpl::OnEvents(std::vector<UpstreamEvent> events) {
+  std::vector<RequestId> touched;
+  for (UpstreamEvent& event : events) OnEvent(event, touched);
+  for (const RequestId id : touched) {
+    Request* request = Find(id);
+    if (request == nullptr || !request->touched) continue;
+    request->touched = false;
+    request->sink->OnBatchEnd();
+  }
+}
+
+void RouterShardImpl::OnEvent(UpstreamEvent& event, std::vector<RequestId>& touched) {
+  const auto found = sequences_.find(event.sequence_id);
+  if (found == sequences_.end()) return;  // It was cancelled while this was under way.
+  const SequenceRef ref = found->second.ref;
+  Request& request = *Find(found->second.request);
+  const RequestId id = request.id;
+  const bool touched_before = request.touched;
+  const absl::Time now = clock_.Now();
+  FlowActions actions;
+  std::visit(
+      [&](auto& what) {
+        using What = std::decay_t<decltype(what)>;
+        if constexpr (std::is_same_v<What, AcceptedEvent>) {
+          request.flow.OnAccepted(ref, what.prompt_tokens, actions);
+        } else if constexpr (std::is_same_v<What, StartedEvent>) {
+          request.flow.OnStarted(ref, what.cached_tokens, actions);
+        } else if constexpr (std::is_same_v<What, DeltaEvent>) {
+          request.flow.OnDelta(ref, std::move(what.content), what.token_ids, actions);
+        } else if constexpr (std::is_same_v<What, FinishedEvent>) {
+          request.flow.OnFinished(ref, what.reason, what.usage, actions);
+        } else if constexpr (std::is_same_v<What, FailedEvent>) {
+          request.flow.OnFailed(ref, what.error, now, actions);
+        } else {
+          request.flow.OnLost(ref, now, actions);
+        }
+      },
+      event.what);
+  if (actions.empty()) return;
+  CarryOut(request, std::move(actions), /*may_tell_sink=*/true);
+  const Request* after = Find(id);
+  if (after != nullptr && after->touched && !touched_before) touched.push_back(id);
+}
+
+void RouterShardImpl::FailAll(const GenerateError& error) {
+  std::vector<RequestId> ids;
+  for (const auto& [id, request] : requests_) ids.push_back(id);
+  for (const RequestId id : ids) {
+    Request* request = Find(id);
+    if (request == nullptr) continue;
+    FlowActions actions;
+    request->flow.Fail(error, actions);
+    CarryOut(*request, std::move(actions), /*may_tell_sink=*/true);
+  }
+}
+
+RouterShardImpl::Request* RouterShardImpl::Find(RequestId id) {
+  const auto found = requests_.find(id);
+  return found == requests_.end() ? nullptr : found->second.get();
+}
+
+void RouterShardImpl::CarryOut(Request& request, FlowActions actions, bool may_tell_sink) {
+  CHECK(!request.busy);
+  request.busy = true;
+  for (size_t i = 0; i < actions.size(); ++i) {
+    if (!may_tell_sink && IsForSink(actions[i])) {
+      actions.erase(actions.begin(), actions.begin() + static_cast<std::ptrdiff_t>(i));
+      request.busy = false;
+      Post(request.id, std::move(actions));
+      return;
+    }
+    FlowAction action = std::move(actions[i]);
+    CarryOutOne(request, std::move(action), actions);
+  }
+  request.busy = false;
+  if (request.flow.ended()) {
+    Forget(request);
+  } else if (!request.flow.needs_prompt()) {
+    request.request.prompt = std::string();
+  }
+}
+
+void RouterShardImpl::CarryOutOne(Request& request, FlowAction action, FlowActions& more) {
+  if (const auto* choose = std::get_if<ChooseReplicaAction>(&action)) {
+    Choose(request, *choose, more);
+  } else if (const auto* submit = std::get_if<SubmitAction>(&action)) {
+    SubmitSequence(request, *submit, more);
+  } else if (const auto* cancel = std::get_if<CancelSequenceAction>(&action)) {
+    CancelSequence(request, *cancel);
+  } else {
+    TellSink(request, action);
+  }
+}
+
+void RouterShardImpl::Post(RequestId id, FlowActions actions) {
+  auto shared = std::make_shared<FlowActions>(std::move(actions));
+  mailbox_->Post([link = link_, id, shared] {
+    if (link->shard == nullptr) return;
+    Request* request = link->shard->Find(id);
+    if (request == nullptr) return;  // Cancelled meanwhile.
+    link->shard->CarryOut(*request, std::move(*shared), /*may_tell_sink=*/true);
+  });
+}
+
+void RouterShardImpl::Choose(Request& request, const ChooseReplicaAction& action,
+                             FlowActions& more) {
+  if (request.flow.ended()) return;
+  const int32_t first = action.choices.front();
+  const bool resolved = request.service != "none";
+  absl::StatusOr<ReplicaDirectory::View> view =
+      directory_.Find(resolved ? request.service : request.request.model);
+  if (!view.ok()) {
+    request.flow.OnNotPlaced(action.choices, {.status = view.status(), .reason = "model_not_found"},
+                             more);
+    return;
+  }
+  if (!view->service.empty()) request.service = view->service;
+  const AdmissionDecision decision =
+      Admit({.sequences = static_cast<int32_t>(action.choices.size()),
+             .asked = request.flow.asked(first),
+             .deadline = request.deadline,
+             .resumed = request.flow.resumed(first),
+             .excluded = request.flow.excluded(first)},
+            view->replicas, admission_limits_, clock_.Now(), random_());
+  switch (decision.verdict) {
+    case Verdict::kStart:
+      request.record.predicted_wait = decision.predicted_wait;
+      request.flow.OnPlaced(action.choices, decision.replica, more);
+      break;
+    case Verdict::kWait:
+      request.flow.OnMustWait(action.choices);
+      break;
+    case Verdict::kRefuse:
+      request.flow.OnNotPlaced(action.choices, RefusalError(decision, view->replicas.size()), more);
+      break;
+  }
+}
+
+void RouterShardImpl::SubmitSequence(Request& request, const SubmitAction& action,
+                                     FlowActions& more) {
+  if (request.flow.ended()) return;
+  const int32_t choice = action.sequence.choice;
+  const uint64_t sequence_id = MakeSequenceId(index_, next_sequence_++);
+  sequences_.erase(std::exchange(request.sequence_ids[static_cast<size_t>(choice)], sequence_id));
+  sequences_[sequence_id] = {request.id, action.sequence};
+  const std::shared_ptr<WorkerUpstream> upstream = directory_.Upstream(action.replica.id);
+  const absl::Time now = clock_.Now();
+  absl::Status sent = absl::UnavailableError("the worker was removed");
+  if (upstream != nullptr) {
+    sent = upstream->Submit(action.replica.attachment, sequence_id,
+                            {.request = request.request,
+                             .seed = action.seed,
+                             .template_time_unix_s = request.template_time_unix_s,
+                             .time_left = request.deadline - now,
+                             .resumed_token_ids = request.flow.resumed_token_ids(choice),
+                             .resumed_content_bytes = request.flow.content_bytes(choice),
+                             .prompt_tokens_estimate = PromptTokensEstimate(request.prompt_bytes)});
+  }
+  if (sent.ok()) return;
+  const std::string_view reason = KnownReason(sent.code(), "");
+  request.flow.OnFailed(action.sequence, {.status = sent, .reason = std::string(reason)}, now,
+                        more);
+}
+
+void RouterShardImpl::CancelSequence(Request& request, const CancelSequenceAction& action) {
+  const uint64_t sequence_id = request.sequence_ids[static_cast<size_t>(action.sequence.choice)];
+  const std::shared_ptr<WorkerUpstream> upstream = directory_.Upstream(action.replica.id);
+  if (upstream != nullptr) upstream->Cancel(sequence_id);
+  sequences_.erase(sequence_id);
+}
+
+void RouterShardImpl::TellSink(Request& request, const FlowAction& action) {
+  if (request.sink == nullptr) return;  // It cancelled in an earlier call of this very batch.
+  ResponseSink& sink = *request.sink;
+  RequestRecord& record = request.record;
+  request.touched = true;
+  if (const auto* accepted = std::get_if<EmitAcceptedAction>(&action)) {
+    record.prompt_tokens = accepted->prompt_tokens;
+    if (accepted->prompt_tokens > 0 &&
+        !std::holds_alternative<std::vector<int32_t>>(request.request.prompt)) {
+      const double ratio = static_cast<double>(request.prompt_bytes) / accepted->prompt_tokens;
+      bytes_per_prompt_token_ += kAverageWeight * (ratio - bytes_per_prompt_token_);
+    }
+    sink.OnAccepted(accepted->prompt_tokens);
+  } else if (const auto* started = std::get_if<EmitStartedAction>(&action)) {
+    record.started = clock_.Now();
+    sink.OnStarted(started->cached_tokens);
+  } else if (const auto* delta = std::get_if<EmitDeltaAction>(&action)) {
+    NoteDelta(request, *delta);
+    sink.OnDelta(delta->choice, delta->content, delta->token_count);
+  } else if (const auto* finished = std::get_if<EmitFinishedAction>(&action)) {
+    if (request.flow.ended()) record.outcome = "finished";
+    sink.OnFinished(finished->choice, finished->reason, finished->usage);
+  } else if (const auto* failed = std::get_if<EmitFailedAction>(&action)) {
+    record.outcome = KnownReason(failed->error.status.code(), failed->error.reason);
+    sink.OnFailed(failed->error);
+  }
+}
+
+void RouterShardImpl::NoteDelta(Request& request, const EmitDeltaAction& delta) {
+  RequestRecord::Choice& choice = request.record.choices[static_cast<size_t>(delta.choice)];
+  choice.last_delta = clock_.Now();
+  choice.tokens += delta.token_count;
+  if (!choice.first_delta.has_value()) {
+    choice.first_delta = choice.last_delta;
+    choice.tokens_of_first_delta = delta.token_count;
+  }
+}
+
+void RouterShardImpl::Forget(Request& request) {
+  for (const uint64_t sequence_id : request.sequence_ids) sequences_.erase(sequence_id);
+  RequestRecord& record = request.record;
+  record.resubmissions = request.flow.resubmissions();
+  record.resumes = request.flow.resumes();
+  record.resumable = request.flow.resumable();
+  record.ignored_events = request.flow.ignored_events();
+  if (record.outcome == "finished") record.total_usage = request.flow.total_usage();
+  metrics_.Observe(request.service, record);
+  requests_.erase(request.id);
+}
+
+int64_t RouterShardImpl::PromptTokensEstimate(size_t prompt_bytes) const {
+  return 1 + static_cast<int64_t>(static_cast<double>(prompt_bytes) / bytes_per_prompt_token_);
+}
+
+}  // namespace spillway

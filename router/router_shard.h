@@ -1,0 +1,132 @@
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <random>
+#include <string>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "common/clock.h"
+#include "common/metrics.h"
+#include "common/mutex.h"
+#include "router/admission.h"
+#include "router/request_flow.h"
+#include "router/router.h"
+#include "router/router_metrics.h"
+#include "router/worker_upstream.h"
+
+namespace spillway {
+
+// The replicas as shards see them. Thread-safe.
+class ReplicaDirectory {
+ public:
+  struct View {
+    std::string service;
+    std::vector<ReplicaSnapshot> replicas;  // of that service
+  };
+
+  virtual ~ReplicaDirectory() = default;
+  // The replicas that serve `model`. Both empty when no replica has said yet what it serves.
+  // NOT_FOUND: there are services, but none that `model` means.
+  virtual absl::StatusOr<View> Find(const std::string& model) const = 0;
+  // Null when it was removed. Shared, since a removal may be under way on another thread.
+  virtual std::shared_ptr<WorkerUpstream> Upstream(ReplicaId id) const = 0;
+  virtual bool draining() const = 0;
+};
+
+// Where gRPC's threads leave what is for a shard. Outlives the shard, closed by it.
+class ShardMailbox {
+ public:
+  using Function = std::function<void()>;
+  explicit ShardMailbox(std::function<void(Function)> post) : post_(std::move(post)) {}
+  // Nothing is posted after Close().
+  void Post(Function function) EXCLUDES(mutex_);
+  void Close() EXCLUDES(mutex_);
+
+ private:
+  Mutex mutex_;
+  const std::function<void(Function)> post_;  // called under mutex_: it must not block
+  bool closed_ GUARDED_BY(mutex_) = false;
+};
+
+// Carries out what the flows of one thread want: asks admission, submits, tells sinks.
+//
+// Threading: the shard's thread only, but for mailbox() and the Post… functions.
+class RouterShardImpl : public RouterShard {
+ public:
+  // `directory`, `clock` and `metrics` outlive it.
+  RouterShardImpl(int32_t index, const RouterLimits& limits, uint64_t random_seed,
+                  const ReplicaDirectory& directory, const Clock& clock, MetricRegistry& metrics,
+                  std::function<void(std::function<void()>)> post);
+  ~RouterShardImpl() override;
+
+  RequestId Submit(GenerateRequest request, ResponseSink& sink) override;
+  void Cancel(RequestId id) override;
+  void Tick() override;
+  int32_t requests_in_flight() const override { return static_cast<int32_t>(requests_.size()); }
+
+  // What the router posts to, from any thread, also after the shard's end.
+  class Inbox {
+   public:
+    // `shard` is cleared, on its thread, when the shard ends.
+    struct Link {
+      RouterShardImpl* shard;
+    };
+    Inbox(std::shared_ptr<ShardMailbox> mailbox, std::shared_ptr<Link> link)
+        : mailbox_(std::move(mailbox)), link_(std::move(link)) {}
+    void PostEvents(std::vector<UpstreamEvent> events);
+    void PostFailAll(GenerateError error);
+
+   private:
+    const std::shared_ptr<ShardMailbox> mailbox_;
+    const std::shared_ptr<Link> link_;  // dereferenced on the shard's thread only
+  };
+  std::shared_ptr<Inbox> inbox() const { return inbox_; }
+
+ private:
+  struct Request;
+  struct Sequence {
+    RequestId request;
+    SequenceRef ref;
+  };
+
+  void OnEvents(std::vector<UpstreamEvent> events);
+  void OnEvent(UpstreamEvent& event, std::vector<RequestId>& touched);
+  void FailAll(const GenerateError& error);
+  Request* Find(RequestId id);
+  // Does what the flow wants. `may_tell_sink`: else what is for the sink, and all after it, waits
+  // for a posted turn. The request may be gone afterwards.
+  void CarryOut(Request& request, FlowActions actions, bool may_tell_sink);
+  void CarryOutOne(Request& request, FlowAction action, FlowActions& more);
+  void Choose(Request& request, const ChooseReplicaAction& action, FlowActions& more);
+  void SubmitSequence(Request& request, const SubmitAction& action, FlowActions& more);
+  void CancelSequence(Request& request, const CancelSequenceAction& action);
+  void TellSink(Request& request, const FlowAction& action);
+  void NoteDelta(Request& request, const EmitDeltaAction& delta);
+  void Post(RequestId id, FlowActions actions);
+  void Forget(Request& request);
+  int64_t PromptTokensEstimate(size_t prompt_bytes) const;
+
+  const int32_t index_;
+  const RouterLimits limits_;
+  const AdmissionLimits admission_limits_;
+  const ReplicaDirectory& directory_;
+  const Clock& clock_;
+  const std::shared_ptr<ShardMailbox> mailbox_;
+  const std::shared_ptr<Inbox::Link> link_;
+  const std::shared_ptr<Inbox> inbox_;
+  RequestMetrics metrics_;
+  std::mt19937_64 random_;
+  ResumeBudget resume_budget_;
+  std::unordered_map<RequestId, std::unique_ptr<Request>> requests_;
+  std::unordered_map<uint64_t, Sequence> sequences_;
+  uint64_t next_request_ = 1;
+  uint64_t next_sequence_ = 1;
+  double bytes_per_prompt_token_ = 4;  // a running average; 4 is usual for English text
+};
+
+}  // namespace spillway

@@ -1,0 +1,159 @@
+#include "router/worker_wire.h"
+
+#include <algorithm>
+#include <string>
+#include <utility>
+
+#include "proto/worker.pb.h"
+#include "router/error_table.h"
+
+namespace spillway {
+namespace {
+
+namespace wire = worker::v1;
+
+template <typename... Ts>
+struct Overloaded : Ts... {
+  using Ts::operator()...;
+};
+template <typename... Ts>
+Overloaded(Ts...) -> Overloaded<Ts...>;
+
+void SetPrompt(const SequenceSubmission& submission, wire::Prompt& prompt) {
+  std::visit(Overloaded{[&](const ChatPrompt& chat) {
+                          wire::ChatPrompt& out = *prompt.mutable_chat();
+                          out.set_messages_json(chat.messages_json);
+                          out.set_tools_json(chat.tools_json);
+                          out.set_template_kwargs_json(chat.template_kwargs_json);
+                          out.set_add_generation_prompt(chat.add_generation_prompt);
+                          out.set_template_time_unix_s(submission.template_time_unix_s);
+                        },
+                        [&](const std::string& text) { prompt.set_text(text); },
+                        [&](const std::vector<int32_t>& ids) {
+                          prompt.mutable_token_ids()->mutable_ids()->Add(ids.begin(), ids.end());
+                        }},
+             submission.request.prompt);
+}
+
+void SetSampling(const SamplingOptions& options, uint64_t seed, wire::SamplingParams& out) {
+  out.set_temperature(options.temperature);
+  out.set_top_p(options.top_p);
+  out.set_top_k(options.top_k);
+  out.set_min_p(options.min_p);
+  out.set_seed(seed);
+  out.set_presence_penalty(options.presence_penalty);
+  out.set_frequency_penalty(options.frequency_penalty);
+  out.set_repetition_penalty(options.repetition_penalty);
+  for (const auto& [token, bias] : options.logit_bias) (*out.mutable_logit_bias())[token] = bias;
+  out.set_top_logprobs(-1);
+}
+
+GenerateError MakeError(absl::StatusCode code, std::string_view reason,
+                        const std::string& message) {
+  return {.status = absl::Status(code, message), .reason = std::string(KnownReason(code, reason))};
+}
+
+GenerateError FromFailed(const wire::Failed& failed) {
+  const bool known = failed.code() > 0 && failed.code() <= 16;
+  return MakeError(
+      known ? static_cast<absl::StatusCode>(failed.code()) : absl::StatusCode::kInternal,
+      failed.reason(), failed.message());
+}
+
+Usage FromUsage(const wire::Usage& usage) {
+  return {.prompt_tokens = usage.prompt_tokens(),
+          .cached_tokens = usage.cached_tokens(),
+          .completion_tokens = usage.completion_tokens()};
+}
+
+}  // namespace
+
+wire::GenerateSpec ToGenerateSpec(const SequenceSubmission& submission) {
+  const GenerateRequest& request = submission.request;
+  wire::GenerateSpec spec;
+  SetPrompt(submission, *spec.mutable_prompt());
+  SetSampling(request.sampling, submission.seed, *spec.mutable_sampling());
+  spec.mutable_stop_strings()->Add(request.stop_strings.begin(), request.stop_strings.end());
+  spec.mutable_stop_token_ids()->Add(request.stop_token_ids.begin(), request.stop_token_ids.end());
+  spec.set_new_tokens_max(request.new_tokens_max);
+  spec.set_new_tokens_min(request.new_tokens_min);
+  spec.set_ignore_end_of_text(request.ignore_end_of_text);
+  spec.set_priority(request.priority);
+  spec.set_tenant(request.tenant);
+  if (submission.time_left != absl::InfiniteDuration()) {
+    // 0 would mean none.
+    spec.set_deadline_ms(std::max<int64_t>(1, absl::ToInt64Milliseconds(submission.time_left)));
+  }
+  spec.mutable_resumed_token_ids()->Add(submission.resumed_token_ids.begin(),
+                                        submission.resumed_token_ids.end());
+  spec.set_resumed_content_bytes(static_cast<int64_t>(submission.resumed_content_bytes));
+  return spec;
+}
+
+std::vector<wire::RouterFrame> ToSubmitFrames(uint64_t sequence_id, const wire::GenerateSpec& spec,
+                                              size_t part_bytes) {
+  std::vector<wire::RouterFrame> frames;
+  if (spec.ByteSizeLong() <= part_bytes) {
+    wire::Submit& submit = *frames.emplace_back().mutable_submit();
+    submit.set_sequence_id(sequence_id);
+    *submit.mutable_spec() = spec;
+    return frames;
+  }
+  const std::string bytes = spec.SerializeAsString();
+  for (size_t begin = 0; begin < bytes.size(); begin += part_bytes) {
+    wire::SubmitPart& part = *frames.emplace_back().mutable_submit_part();
+    part.set_sequence_id(sequence_id);
+    part.set_spec_bytes(bytes.substr(begin, part_bytes));
+    part.set_last(begin + part_bytes >= bytes.size());
+  }
+  return frames;
+}
+
+std::optional<UpstreamEvent> FromSequenceEvent(wire::SequenceEvent& event) {
+  UpstreamEvent out = {.sequence_id = event.sequence_id(), .what = {}};
+  switch (event.event_case()) {
+    case wire::SequenceEvent::kAccepted:
+      out.what = AcceptedEvent{event.accepted().prompt_tokens()};
+      return out;
+    case wire::SequenceEvent::kStarted:
+      out.what = StartedEvent{event.started().cached_tokens()};
+      return out;
+    case wire::SequenceEvent::kDelta: {
+      wire::Delta& delta = *event.mutable_delta();
+      out.what = DeltaEvent{.content = std::move(*delta.mutable_content()),
+                            .token_ids = {delta.token_ids().begin(), delta.token_ids().end()}};
+      return out;
+    }
+    case wire::SequenceEvent::kFinished:
+      switch (event.finished().reason()) {
+        case wire::FINISH_REASON_STOP:
+          out.what = FinishedEvent{FinishReason::kStop, FromUsage(event.finished().usage())};
+          return out;
+        case wire::FINISH_REASON_LENGTH:
+          out.what = FinishedEvent{FinishReason::kLength, FromUsage(event.finished().usage())};
+          return out;
+        default:
+          out.what = FailedEvent{MakeError(absl::StatusCode::kInternal, "internal",
+                                           "the worker finished without a known reason")};
+          return out;
+      }
+    case wire::SequenceEvent::kFailed:
+      out.what = FailedEvent{FromFailed(event.failed())};
+      return out;
+    case wire::SequenceEvent::EVENT_NOT_SET:
+      return std::nullopt;
+  }
+  return std::nullopt;
+}
+
+ReplicaLoad FromWorkerLoad(const wire::WorkerLoad& load) {
+  return {.running = load.running(),
+          .waiting = load.waiting(),
+          .waiting_prompt_tokens = load.waiting_prompt_tokens(),
+          .kv_blocks_free = load.kv_blocks_free(),
+          .kv_blocks_total = load.kv_blocks_total(),
+          .prefill_tokens_per_s = load.prefill_tokens_per_s(),
+          .decode_tokens_per_s = load.decode_tokens_per_s()};
+}
+
+}  // namespace spillway

@@ -1,0 +1,34 @@
+#pragma once
+
+#include <cstddef>
+#include <optional>
+#include <vector>
+
+#include "router/replica.h"
+#include "router/worker_upstream.h"
+
+namespace spillway::worker::v1 {
+class GenerateSpec;
+class RouterFrame;
+class SequenceEvent;
+class WorkerLoad;
+}  // namespace spillway::worker::v1
+
+namespace spillway {
+
+// Between our plain types and proto/worker.proto. Pure.
+
+worker::v1::GenerateSpec ToGenerateSpec(const SequenceSubmission& submission);
+
+// One Submit, or SubmitParts of at most `part_bytes` each when the serialised spec is longer.
+std::vector<worker::v1::RouterFrame> ToSubmitFrames(uint64_t sequence_id,
+                                                    const worker::v1::GenerateSpec& spec,
+                                                    size_t part_bytes);
+
+// Takes the text out of `event`. nullopt when it says nothing that this version knows. What a peer
+// can get wrong (a made-up code or reason, a finish without a reason) becomes a FailedEvent.
+std::optional<UpstreamEvent> FromSequenceEvent(worker::v1::SequenceEvent& event);
+
+ReplicaLoad FromWorkerLoad(const worker::v1::WorkerLoad& load);
+
+}  // namespace spillway

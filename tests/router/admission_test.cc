@@ -1,0 +1,118 @@
+#include "router/admission.h"
+
+#include <vector>
+
+#include "gtest/gtest.h"
+
+namespace spillway {
+namespace {
+
+const absl::Time kNow = absl::UnixEpoch() + absl::Hours(1);
+
+ReplicaSnapshot Ready(int32_t id) {
+  ReplicaSnapshot replica = {
+      .key = {ReplicaId{id}, 1}, .ready = true, .running_max = 1, .waiting_max = 2};
+  replica.load.prefill_tokens_per_s = 100;
+  return replica;
+}
+
+AdmissionRequest Asked() { return {.asked = kNow}; }
+
+TEST(Admission, StartsOnAReadyReplica) {
+  const std::vector<ReplicaSnapshot> replicas = {Ready(7)};
+  const AdmissionDecision decision = Admit(Asked(), replicas, {}, kNow, 0);
+  EXPECT_EQ(decision.verdict, Verdict::kStart);
+  EXPECT_EQ(decision.replica, (ReplicaKey{ReplicaId{7}, 1}));
+}
+
+TEST(Admission, RefusesAtOnceWithNoReadyReplica) {
+  std::vector<ReplicaSnapshot> replicas = {Ready(0), Ready(1)};
+  replicas[0].ready = false;
+  replicas[1].draining = true;
+  const AdmissionDecision decision = Admit(Asked(), replicas, {}, kNow, 0);
+  EXPECT_EQ(decision.verdict, Verdict::kRefuse);
+  EXPECT_EQ(decision.reason, "no_ready_replica");
+  const GenerateError error = RefusalError(decision, replicas.size());
+  EXPECT_EQ(error.status.code(), absl::StatusCode::kUnavailable);
+  EXPECT_EQ(error.reason, "no_ready_replica");
+}
+
+TEST(Admission, WaitsForAReplicaOnlyAsLongAsItMay) {
+  const AdmissionLimits limits = {.no_replica_wait = absl::Seconds(5)};
+  AdmissionRequest request = Asked();
+  EXPECT_EQ(Admit(request, {}, limits, kNow, 0).verdict, Verdict::kWait);
+  EXPECT_EQ(Admit(request, {}, limits, kNow + absl::Seconds(5), 0).verdict, Verdict::kRefuse);
+  request.deadline = kNow;
+  EXPECT_EQ(Admit(request, {}, limits, kNow, 0).verdict, Verdict::kRefuse);
+}
+
+TEST(Admission, RefusesWhenEveryQueueIsFull) {
+  std::vector<ReplicaSnapshot> replicas = {Ready(0), Ready(1)};
+  for (ReplicaSnapshot& replica : replicas) {
+    replica.load.running = 1;
+    replica.load.waiting = 2;
+    replica.load.waiting_prompt_tokens = 1000;
+  }
+  const AdmissionDecision decision = Admit(Asked(), replicas, {}, kNow, 0);
+  EXPECT_EQ(decision.verdict, Verdict::kRefuse);
+  EXPECT_EQ(decision.reason, "queue_full");
+  // Two in the queue need 10 s of prefill: one is through in 5 s.
+  EXPECT_EQ(decision.retry_after, absl::Seconds(5));
+  EXPECT_EQ(RefusalError(decision, 2).status.code(), absl::StatusCode::kResourceExhausted);
+
+  replicas[1].load.waiting = 1;
+  EXPECT_EQ(Admit(Asked(), replicas, {}, kNow, 0).verdict, Verdict::kStart);
+}
+
+TEST(Admission, RetryAfterStaysWithinItsLimits) {
+  ReplicaSnapshot replica = Ready(0);
+  replica.load.waiting = 2;
+  EXPECT_EQ(Admit(Asked(), {&replica, 1}, {}, kNow, 0).retry_after, absl::Seconds(1));
+  replica.load.waiting_prompt_tokens = 1'000'000;
+  EXPECT_EQ(Admit(Asked(), {&replica, 1}, {}, kNow, 0).retry_after, absl::Seconds(60));
+}
+
+TEST(Admission, RefusesAWaitThatEndsAfterTheDeadline) {
+  ReplicaSnapshot replica = Ready(0);
+  replica.load.waiting_prompt_tokens = 1000;  // 10 s
+  AdmissionRequest request = Asked();
+  request.deadline = kNow + absl::Seconds(9);
+  const AdmissionDecision decision = Admit(request, {&replica, 1}, {}, kNow, 0);
+  EXPECT_EQ(decision.verdict, Verdict::kRefuse);
+  EXPECT_EQ(decision.reason, "predicted_wait_over_deadline");
+  EXPECT_EQ(decision.retry_after, absl::Seconds(10));
+
+  request.deadline = kNow + absl::Seconds(10);
+  EXPECT_EQ(Admit(request, {&replica, 1}, {}, kNow, 0).verdict, Verdict::kStart);
+}
+
+TEST(Admission, AResumedRequestIsNotRefusedForItsWait) {
+  ReplicaSnapshot replica = Ready(0);
+  replica.load.waiting_prompt_tokens = 1000;
+  AdmissionRequest request = Asked();
+  request.deadline = kNow + absl::Seconds(9);
+  request.resumed = true;
+  EXPECT_EQ(Admit(request, {&replica, 1}, {}, kNow, 0).verdict, Verdict::kStart);
+}
+
+TEST(Admission, AllSequencesMustFitTogether) {
+  const ReplicaSnapshot replica = Ready(0);
+  AdmissionRequest request = Asked();
+  request.sequences = 3;
+  EXPECT_EQ(Admit(request, {&replica, 1}, {}, kNow, 0).verdict, Verdict::kStart);
+  request.sequences = 4;
+  EXPECT_EQ(Admit(request, {&replica, 1}, {}, kNow, 0).reason, "queue_full");
+}
+
+TEST(Admission, LeavesOutWhatTheRequestLost) {
+  const std::vector<ReplicaSnapshot> replicas = {Ready(0), Ready(1)};
+  const std::vector<ReplicaKey> lost = {replicas[0].key};
+  AdmissionRequest request = Asked();
+  request.excluded = lost;
+  for (uint64_t random = 0; random < 4; ++random) {
+    EXPECT_EQ(Admit(request, replicas, {}, kNow, random).replica, replicas[1].key);
+  }
+}
+
+}  // namespace
+}  // namespace spillway

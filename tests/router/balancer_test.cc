@@ -1,0 +1,139 @@
+#include "router/balancer.h"
+
+#include <random>
+#include <vector>
+
+#include "gtest/gtest.h"
+
+namespace spillway {
+namespace {
+
+ReplicaSnapshot Ready(int32_t id) {
+  return {.key = {ReplicaId{id}, 1}, .ready = true, .running_max = 4, .waiting_max = 8};
+}
+
+TEST(PredictedWait, IsQueuedPromptTokensAtThePrefillRate) {
+  ReplicaSnapshot replica = Ready(0);
+  replica.load.prefill_tokens_per_s = 100;
+  replica.load.waiting_prompt_tokens = 150;
+  replica.unaccepted_prompt_tokens = 50;
+  EXPECT_EQ(PredictedWait(replica), absl::Seconds(2));
+}
+
+TEST(PredictedWait, GrowsWithSequencesThatMustEndFirst) {
+  ReplicaSnapshot replica = Ready(0);
+  replica.load.decode_tokens_per_s = 128;
+  replica.load.running = 3;
+  EXPECT_EQ(PredictedWait(replica), absl::ZeroDuration());
+  replica.load.running = 4;
+  EXPECT_EQ(PredictedWait(replica), absl::Seconds(1));
+  replica.unaccepted = 1;
+  EXPECT_EQ(PredictedWait(replica), absl::Seconds(2));
+}
+
+TEST(PredictedWait, IsNothingBeforeAnythingIsMeasured) {
+  ReplicaSnapshot replica = Ready(0);
+  replica.load = {.running = 9, .waiting = 9, .waiting_prompt_tokens = 900};
+  EXPECT_EQ(PredictedWait(replica), absl::ZeroDuration());
+}
+
+TEST(HasRoom, CountsTheQueueAndTheFreePlaces) {
+  ReplicaSnapshot replica = Ready(0);
+  replica.load.running = 2;
+  EXPECT_TRUE(HasRoom(replica, 10));
+  EXPECT_FALSE(HasRoom(replica, 11));
+  replica.unaccepted = 1;
+  EXPECT_FALSE(HasRoom(replica, 10));
+}
+
+TEST(HasRoom, FreePlacesDontCountWhileOthersQueue) {
+  ReplicaSnapshot replica = Ready(0);
+  replica.load.running = 2;
+  replica.load.waiting = 8;  // KV memory is short, not places
+  EXPECT_FALSE(HasRoom(replica, 1));
+}
+
+TEST(ChooseReplica, TakesTheLowerWaitOfTwo) {
+  std::vector<ReplicaSnapshot> replicas = {Ready(0), Ready(1)};
+  for (ReplicaSnapshot& replica : replicas) replica.load.prefill_tokens_per_s = 100;
+  replicas[0].load.waiting_prompt_tokens = 500;
+  for (uint64_t random = 0; random < 8; ++random) {
+    EXPECT_EQ(ChooseReplica(replicas, {}, 1, random), 1);
+  }
+}
+
+TEST(ChooseReplica, TakesTheFewerSequencesAtEqualWait) {
+  std::vector<ReplicaSnapshot> replicas = {Ready(0), Ready(1)};
+  replicas[1].load.running = 1;
+  for (uint64_t random = 0; random < 8; ++random) {
+    EXPECT_EQ(ChooseReplica(replicas, {}, 1, random), 0);
+  }
+}
+
+TEST(ChooseReplica, ReachesEveryEqualReplica) {
+  const std::vector<ReplicaSnapshot> replicas = {Ready(0), Ready(1), Ready(2)};
+  std::mt19937_64 rng(1);
+  std::vector<int> taken(3);
+  for (int i = 0; i < 300; ++i) ++taken[ChooseReplica(replicas, {}, 1, rng()).value()];
+  for (const int count : taken) EXPECT_GT(count, 60);
+}
+
+TEST(ChooseReplica, ALostReplicaThatCameBackIsAnother) {
+  std::vector<ReplicaSnapshot> replicas = {Ready(0)};
+  const std::vector<ReplicaKey> excluded = {{ReplicaId{0}, 1}};
+  EXPECT_EQ(ChooseReplica(replicas, excluded, 1, 0), std::nullopt);
+  replicas[0].key.attachment = 2;
+  EXPECT_EQ(ChooseReplica(replicas, excluded, 1, 0), 0);
+}
+
+// Whatever the replicas look like: what is chosen is a candidate with room, there is a choice
+// whenever one exists, and the most loaded of three or more is never chosen.
+TEST(ChooseReplica, HoldsItsPromiseForRandomReplicas) {
+  for (uint64_t seed = 0; seed < 2000; ++seed) {
+    std::mt19937_64 rng(seed);
+    const auto uniform = [&rng](int low, int high) {
+      return std::uniform_int_distribution<int>(low, high)(rng);
+    };
+    std::vector<ReplicaSnapshot> replicas;
+    std::vector<ReplicaKey> excluded;
+    for (int i = uniform(0, 5); i > 0; --i) {
+      ReplicaSnapshot replica = Ready(i);
+      replica.ready = uniform(0, 3) > 0;
+      replica.draining = uniform(0, 5) == 0;
+      replica.load.prefill_tokens_per_s = 10;
+      replica.load.running = uniform(0, 4);
+      replica.load.waiting = uniform(0, 9);
+      replica.load.waiting_prompt_tokens = uniform(0, 1000);
+      if (uniform(0, 4) == 0) excluded.push_back(replica.key);
+      replicas.push_back(replica);
+    }
+    const int32_t count = uniform(1, 3);
+    const auto usable = [&](const ReplicaSnapshot& replica) {
+      return replica.ready && !replica.draining && HasRoom(replica, count) &&
+             std::find(excluded.begin(), excluded.end(), replica.key) == excluded.end();
+    };
+    absl::Duration longest = -absl::InfiniteDuration();
+    int usable_count = 0;
+    for (const ReplicaSnapshot& replica : replicas) {
+      if (!usable(replica)) continue;
+      ++usable_count;
+      longest = std::max(longest, PredictedWait(replica));
+    }
+
+    const std::optional<size_t> chosen = ChooseReplica(replicas, excluded, count, rng());
+
+    ASSERT_EQ(chosen.has_value(), usable_count > 0) << "seed " << seed;
+    if (!chosen.has_value()) continue;
+    ASSERT_TRUE(usable(replicas[*chosen])) << "seed " << seed;
+    bool tie = false;
+    for (size_t i = 0; i < replicas.size(); ++i) {
+      tie |= i != *chosen && usable(replicas[i]) && PredictedWait(replicas[i]) == longest;
+    }
+    if (usable_count > 1 && !tie) {
+      ASSERT_LT(PredictedWait(replicas[*chosen]), longest) << "seed " << seed;
+    }
+  }
+}
+
+}  // namespace
+}  // namespace spillway
