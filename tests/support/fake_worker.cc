@@ -162,7 +162,8 @@ class FakeWorker::Impl final : public wire::Worker::Service {
         seen_.router_ids.push_back(frame.hello().router_id());
         break;
       case wire::RouterFrame::kSubmit: {
-        Submission submission = {.sequence_id = frame.submit().sequence_id()};
+        Submission submission;
+        submission.sequence_id = frame.submit().sequence_id();
         submission.largest_frame = frame.ByteSizeLong();
         OnSubmit(session, frame.submit().spec(), std::move(submission));
         break;

@@ -1,0 +1,156 @@
+#include "router/worker_wire.h"
+
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "proto/worker.pb.h"
+
+namespace spillway {
+namespace {
+
+namespace wire = worker::v1;
+using ::testing::ElementsAre;
+
+TEST(ToGenerateSpec, CarriesAllThatARerunNeeds) {
+  GenerateRequest request;
+  request.prompt = ChatPrompt{.messages_json = "[1]",
+                              .tools_json = "[2]",
+                              .template_kwargs_json = "{}",
+                              .add_generation_prompt = false};
+  request.tenant = "acme";
+  request.sampling = {.temperature = 0.5f,
+                      .top_p = 0.9f,
+                      .top_k = 40,
+                      .min_p = 0.1f,
+                      .presence_penalty = 1,
+                      .frequency_penalty = 2,
+                      .repetition_penalty = 3,
+                      .logit_bias = {{7, -1.5f}},
+                      .seed = 1};
+  request.stop_strings = {"stop"};
+  request.stop_token_ids = {9};
+  request.new_tokens_max = 10;
+  request.new_tokens_min = 2;
+  request.ignore_end_of_text = true;
+  request.priority = 3;
+  const std::vector<int32_t> resumed = {4, 5};
+
+  const wire::GenerateSpec spec = ToGenerateSpec({.request = request,
+                                                  .seed = 77,
+                                                  .template_time_unix_s = 1000,
+                                                  .time_left = absl::Seconds(2),
+                                                  .resumed_token_ids = resumed,
+                                                  .resumed_content_bytes = 6});
+
+  EXPECT_EQ(spec.prompt().chat().messages_json(), "[1]");
+  EXPECT_EQ(spec.prompt().chat().tools_json(), "[2]");
+  EXPECT_EQ(spec.prompt().chat().template_kwargs_json(), "{}");
+  EXPECT_FALSE(spec.prompt().chat().add_generation_prompt());
+  EXPECT_EQ(spec.prompt().chat().template_time_unix_s(), 1000);
+  EXPECT_EQ(spec.tenant(), "acme");
+  EXPECT_EQ(spec.sampling().temperature(), 0.5f);
+  EXPECT_EQ(spec.sampling().top_p(), 0.9f);
+  EXPECT_EQ(spec.sampling().top_k(), 40);
+  EXPECT_EQ(spec.sampling().min_p(), 0.1f);
+  EXPECT_EQ(spec.sampling().seed(), 77u);
+  EXPECT_EQ(spec.sampling().presence_penalty(), 1);
+  EXPECT_EQ(spec.sampling().frequency_penalty(), 2);
+  EXPECT_EQ(spec.sampling().repetition_penalty(), 3);
+  EXPECT_EQ(spec.sampling().logit_bias().at(7), -1.5f);
+  EXPECT_EQ(spec.sampling().top_logprobs(), -1);
+  EXPECT_THAT(spec.stop_strings(), ElementsAre("stop"));
+  EXPECT_THAT(spec.stop_token_ids(), ElementsAre(9));
+  EXPECT_EQ(spec.new_tokens_max(), 10);
+  EXPECT_EQ(spec.new_tokens_min(), 2);
+  EXPECT_TRUE(spec.ignore_end_of_text());
+  EXPECT_EQ(spec.priority(), 3);
+  EXPECT_EQ(spec.deadline_ms(), 2000);
+  EXPECT_THAT(spec.resumed_token_ids(), ElementsAre(4, 5));
+  EXPECT_EQ(spec.resumed_content_bytes(), 6);
+}
+
+TEST(ToGenerateSpec, TimeThatIsAlmostUpIsNotEndlessTime) {
+  const GenerateRequest request;
+  EXPECT_EQ(ToGenerateSpec({.request = request, .resumed_token_ids = {}}).deadline_ms(), 0);
+  EXPECT_EQ(ToGenerateSpec(
+                {.request = request, .time_left = absl::Microseconds(-3), .resumed_token_ids = {}})
+                .deadline_ms(),
+            1);
+}
+
+TEST(ToSubmitFrames, SplitsALongSpecIntoPartsThatMakeItWhole) {
+  GenerateRequest request;
+  for (const size_t bytes : {10u, 990u, 1000u, 1001u, 2500u, 5000u}) {
+    request.prompt = std::string(bytes, 'p');
+    const wire::GenerateSpec spec = ToGenerateSpec({.request = request, .resumed_token_ids = {}});
+    const std::vector<wire::RouterFrame> frames = ToSubmitFrames(5, spec, 1000);
+    if (spec.ByteSizeLong() <= 1000) {
+      ASSERT_EQ(frames.size(), 1u);
+      EXPECT_EQ(frames[0].submit().sequence_id(), 5u);
+      EXPECT_EQ(frames[0].submit().spec().prompt().text().size(), bytes);
+      continue;
+    }
+    std::string whole;
+    for (const wire::RouterFrame& frame : frames) {
+      EXPECT_LE(frame.submit_part().spec_bytes().size(), 1000u);
+      EXPECT_EQ(frame.submit_part().sequence_id(), 5u);
+      EXPECT_EQ(frame.submit_part().last(), &frame == &frames.back());
+      whole += frame.submit_part().spec_bytes();
+    }
+    wire::GenerateSpec parsed;
+    ASSERT_TRUE(parsed.ParseFromString(whole));
+    EXPECT_EQ(parsed.prompt().text().size(), bytes);
+  }
+}
+
+GenerateError FailureOf(wire::SequenceEvent event) {
+  const std::optional<UpstreamEvent> out = FromSequenceEvent(event);
+  return std::get<FailedEvent>(out.value().what).error;
+}
+
+TEST(FromSequenceEvent, AnswersThatEndForNoReasonAreFailures) {
+  for (const int reason : {0, 77}) {
+    wire::SequenceEvent event;
+    event.mutable_finished()->set_reason(static_cast<wire::FinishReason>(reason));
+    EXPECT_EQ(FailureOf(event).status.code(), absl::StatusCode::kInternal) << reason;
+  }
+}
+
+TEST(FromSequenceEvent, KnowsFailuresByTheTableOnly) {
+  wire::SequenceEvent event;
+  event.mutable_failed()->set_code(static_cast<int32_t>(absl::StatusCode::kInvalidArgument));
+  event.mutable_failed()->set_reason("context_length_exceeded");
+  event.mutable_failed()->set_message("9 tokens of 8");
+  EXPECT_EQ(FailureOf(event).reason, "context_length_exceeded");
+  EXPECT_EQ(FailureOf(event).status, absl::InvalidArgumentError("9 tokens of 8"));
+
+  event.mutable_failed()->set_reason("made up");
+  EXPECT_EQ(FailureOf(event).reason, "invalid_request");
+  for (const int code : {0, -1, 17, 4711}) {
+    event.mutable_failed()->set_code(code);
+    EXPECT_EQ(FailureOf(event).status.code(), absl::StatusCode::kInternal) << code;
+    EXPECT_EQ(FailureOf(event).reason, "internal");
+  }
+}
+
+TEST(FromSequenceEvent, TakesTextTokensAndUsage) {
+  wire::SequenceEvent event;
+  event.set_sequence_id(8);
+  event.mutable_delta()->set_content("hi");
+  event.mutable_delta()->add_token_ids(3);
+  const UpstreamEvent out = FromSequenceEvent(event).value();
+  EXPECT_EQ(out.sequence_id, 8u);
+  EXPECT_EQ(std::get<DeltaEvent>(out.what).content, "hi");
+  EXPECT_THAT(std::get<DeltaEvent>(out.what).token_ids, ElementsAre(3));
+
+  event.mutable_finished()->set_reason(wire::FINISH_REASON_LENGTH);
+  event.mutable_finished()->mutable_usage()->set_completion_tokens(4);
+  const UpstreamEvent end = FromSequenceEvent(event).value();
+  EXPECT_EQ(std::get<FinishedEvent>(end.what).reason, FinishReason::kLength);
+  EXPECT_EQ(std::get<FinishedEvent>(end.what).usage.completion_tokens, 4);
+
+  event.clear_event();
+  EXPECT_FALSE(FromSequenceEvent(event).has_value());
+}
+
+}  // namespace
+}  // namespace spillway
