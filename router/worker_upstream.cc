@@ -21,10 +21,9 @@ namespace wire = worker::v1;
 // Over the 1 MiB that a WorkerFrame is cut at, and what gRPC has by itself.
 constexpr int kReceiveBytesMax = 4 << 20;
 
-// Each attempt has a channel of its own: gRPC's own back-off, never under 100 ms, would otherwise
-// stand between us and a worker that has just begun to listen.
 std::shared_ptr<grpc::Channel> MakeChannel(const std::string& target) {
   grpc::ChannelArguments arguments;
+  // Its own connection and back-off, whatever else this process has to the same address.
   arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
   arguments.SetInt(GRPC_ARG_ENABLE_RETRIES, 0);
   arguments.SetMaxReceiveMessageSize(kReceiveBytesMax);
@@ -83,8 +82,7 @@ class WorkerUpstream::Core : public std::enable_shared_from_this<Core> {
     std::unique_ptr<wire::Worker::Stub> stub;
   };
 
-  void OnDescribed(const std::shared_ptr<Describe>& call, const grpc::Status& result)
-      EXCLUDES(mutex_);
+  void OnDescribed(const grpc::Status& result) EXCLUDES(mutex_);
   // `frame` is the stream's own; its texts are taken out.
   void OnFrame(wire::WorkerFrame& frame) EXCLUDES(mutex_);
   void OnStreamBroken() EXCLUDES(mutex_);
@@ -108,7 +106,10 @@ class WorkerUpstream::Core : public std::enable_shared_from_this<Core> {
   bool stopping_ GUARDED_BY(mutex_) = false;
   int32_t attempts_ GUARDED_BY(mutex_) = 0;  // that failed since the last frame
   std::shared_ptr<grpc::Alarm> alarm_ GUARDED_BY(mutex_);
-  std::shared_ptr<Describe> describe_ GUARDED_BY(mutex_);
+  std::unique_ptr<Describe> describe_ GUARDED_BY(mutex_);
+  // One for good: gRPC 1.51 ends its callback threads with the last channel, and joins them from
+  // the thread that lets go of it. So that is Stop()'s, and each call ends before CallbackEnded().
+  std::shared_ptr<grpc::Channel> channel_ GUARDED_BY(mutex_);
   Stream* stream_ GUARDED_BY(mutex_) = nullptr;  // until it breaks; owns itself
   UpstreamStatus status_ GUARDED_BY(mutex_);
   std::unordered_map<uint64_t, Live> live_ GUARDED_BY(mutex_);
@@ -163,8 +164,9 @@ class WorkerUpstream::Core::Stream
   }
 
   void OnDone(const grpc::Status& result) override {
-    const std::shared_ptr<Stream> self = std::move(self_);
-    core_->OnStreamDone(result);
+    const std::shared_ptr<Core> core = core_;
+    self_.reset();  // The end of this object, before the core says that it is over.
+    core->OnStreamDone(result);
   }
 
  private:
@@ -178,28 +180,28 @@ class WorkerUpstream::Core::Stream
 };
 
 void WorkerUpstream::Core::Connect() {
-  auto call = std::make_shared<Describe>();
-  call->stub = wire::Worker::NewStub(MakeChannel(target_));
-  call->context.set_deadline(FromNow(limits_.describe_timeout));
-  {
-    MutexLock lock(mutex_);
-    if (stopping_) return;
-    describe_ = call;
-    ++pending_;
-    if (status_.reason.empty()) status_.reason = "connecting";
-  }
-  call->stub->async()->Describe(&call->context, &call->request, &call->reply,
-                                [self = shared_from_this(), call](const grpc::Status& result) {
-                                  self->OnDescribed(call, result);
-                                  self->CallbackEnded();
-                                });
+  MutexLock lock(mutex_);
+  if (stopping_) return;
+  if (channel_ == nullptr) channel_ = MakeChannel(target_);
+  // gRPC's own back-off, never under 100 ms, would otherwise stand between us and a worker that
+  // has just begun to listen.
+  grpc::experimental::ChannelResetConnectionBackoff(channel_.get());
+  describe_ = std::make_unique<Describe>();
+  describe_->stub = wire::Worker::NewStub(channel_);
+  describe_->context.set_deadline(FromNow(limits_.describe_timeout));
+  ++pending_;
+  if (status_.reason.empty()) status_.reason = "connecting";
+  describe_->stub->async()->Describe(&describe_->context, &describe_->request, &describe_->reply,
+                                     [self = shared_from_this()](const grpc::Status& result) {
+                                       self->OnDescribed(result);
+                                       self->CallbackEnded();
+                                     });
 }
 
-void WorkerUpstream::Core::OnDescribed(const std::shared_ptr<Describe>& call,
-                                       const grpc::Status& result) {
+void WorkerUpstream::Core::OnDescribed(const grpc::Status& result) {
   {
     MutexLock lock(mutex_);
-    describe_.reset();
+    const std::unique_ptr<Describe> call = std::move(describe_);
     if (stopping_) return;
     if (!result.ok()) {
       status_.reason = absl::StrCat("the worker doesn't answer: ", result.error_message());
@@ -363,6 +365,7 @@ UpstreamStatus WorkerUpstream::Core::status() const {
 }
 
 void WorkerUpstream::Core::Stop() {
+  std::shared_ptr<grpc::Channel> channel;  // Let go of without the lock.
   MutexLock lock(mutex_);
   stopping_ = true;
   if (alarm_ != nullptr) alarm_->Cancel();
@@ -370,6 +373,7 @@ void WorkerUpstream::Core::Stop() {
   if (stream_ != nullptr) stream_->Break();
   while (pending_ > 0) idle_.Wait(mutex_);
   alarm_.reset();  // It refers back to this.
+  channel = std::move(channel_);
 }
 
 void WorkerUpstream::Core::CallbackEnded() {
