@@ -368,7 +368,10 @@ TEST_F(RouterTest, ASinkMayCancelInTheMiddleOfABatch) {
     shard_->Cancel(id);
     sink.ended = true;
   };
-  id = Submit(sink);
+  // The second choice is accepted last, and sets all that the first has said free at once.
+  GenerateRequest request;
+  request.choices = 2;
+  id = Submit(sink, request);
   ASSERT_TRUE(PumpUntilEnded(sink));
   EXPECT_TRUE(PumpUntil([&] { return shard_->requests_in_flight() == 0; }));
   EXPECT_TRUE(sink.finished.empty());
@@ -517,6 +520,8 @@ TEST_F(RouterTest, ShutdownFailsWhatIsInFlight) {
   Submit(sink, request);
   router_->Shutdown();
   ASSERT_TRUE(PumpUntilEnded(sink));
+  ASSERT_TRUE(sink.error.has_value());
+  EXPECT_EQ(sink.error->reason, "draining");
   EXPECT_EQ(Refusal(), "draining");
   EXPECT_EQ(shard_->requests_in_flight(), 0);
 }

@@ -102,6 +102,18 @@ TEST(ToSubmitFrames, SplitsALongSpecIntoPartsThatMakeItWhole) {
   }
 }
 
+TEST(ToSubmitFrames, MarksTheLastPartAlsoWhenItIsFull) {
+  GenerateRequest request;
+  request.prompt = std::string(1000, 'p');
+  const wire::GenerateSpec spec = ToGenerateSpec({.request = request, .resumed_token_ids = {}});
+  for (const size_t part_bytes : {spec.ByteSizeLong() - 1, spec.ByteSizeLong() / 2, size_t{1}}) {
+    const std::vector<wire::RouterFrame> frames = ToSubmitFrames(5, spec, part_bytes);
+    EXPECT_EQ(frames.size(), (spec.ByteSizeLong() + part_bytes - 1) / part_bytes);
+    EXPECT_TRUE(frames.back().submit_part().last()) << part_bytes;
+    EXPECT_FALSE(frames.front().submit_part().last()) << part_bytes;
+  }
+}
+
 GenerateError FailureOf(wire::SequenceEvent event) {
   const std::optional<UpstreamEvent> out = FromSequenceEvent(event);
   return std::get<FailedEvent>(out.value().what).error;
