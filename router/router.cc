@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <map>
 #include <random>
 #include <utility>
 
@@ -30,6 +31,7 @@ struct Replica {
   std::string target;
   std::shared_ptr<ReplicaMetrics> metrics;
   std::shared_ptr<WorkerUpstream> upstream;
+  bool was_ready = false;  // as last logged
 };
 
 class RouterImpl : public Router, public ReplicaDirectory {
@@ -55,7 +57,15 @@ class RouterImpl : public Router, public ReplicaDirectory {
   bool draining() const override { return draining_; }
 
  private:
-  void OnReplicaChanged(ReplicaId id);
+  void OnReplicaChanged(ReplicaId id) EXCLUDES(mutex_);
+  std::vector<Replica>::const_iterator FindReplica(ReplicaId id) const REQUIRES(mutex_) {
+    return std::find_if(replicas_.begin(), replicas_.end(),
+                        [id](const Replica& replica) { return replica.id == id; });
+  }
+  std::vector<Replica>::iterator FindReplica(ReplicaId id) REQUIRES(mutex_) {
+    return std::find_if(replicas_.begin(), replicas_.end(),
+                        [id](const Replica& replica) { return replica.id == id; });
+  }
   std::vector<Replica> ReplicasCopy() const;
 
   const RouterLimits limits_;
@@ -99,17 +109,21 @@ void RouterImpl::AddReplica(const std::string& name, const std::string& target) 
                 inboxes[static_cast<size_t>(shard)]->PostEvents(std::move(events));
               },
           .changed = [this, id] { OnReplicaChanged(id); }});
-  replicas_.push_back({id, name, target, std::move(metrics), std::move(upstream)});
+  replicas_.push_back({.id = id,
+                       .name = name,
+                       .target = target,
+                       .metrics = std::move(metrics),
+                       .upstream = std::move(upstream)});
 }
 
 void RouterImpl::RemoveReplica(const std::string& name) {
   std::vector<Replica> removed;
   {
     MutexLock lock(mutex_);
-    const auto begin = std::stable_partition(replicas_.begin(), replicas_.end(),
-                                             [&](const Replica& r) { return r.name != name; });
-    std::move(begin, replicas_.end(), std::back_inserter(removed));
-    replicas_.erase(begin, replicas_.end());
+    for (const Replica& replica : replicas_) {
+      if (replica.name == name) removed.push_back(replica);
+    }
+    std::erase_if(replicas_, [&](const Replica& replica) { return replica.name == name; });
   }
   for (const Replica& replica : removed) {
     replica.upstream->Stop();
@@ -122,17 +136,24 @@ void RouterImpl::OnReplicaChanged(ReplicaId id) {
   std::shared_ptr<ReplicaMetrics> metrics;
   {
     MutexLock lock(mutex_);
-    const auto found = std::find_if(replicas_.begin(), replicas_.end(),
-                                    [id](const Replica& replica) { return replica.id == id; });
+    const auto found = FindReplica(id);
     if (found == replicas_.end()) return;
     upstream = found->upstream;
     metrics = found->metrics;
   }
   const UpstreamStatus status = upstream->status();
   metrics->Set(status.snapshot);
-  if (!status.snapshot.ready) return;
+  const bool ready = status.snapshot.ready && !status.snapshot.draining;
   MutexLock lock(mutex_);
-  first_ready_.try_emplace(status.model_name, clock_.WallNow());
+  if (ready) first_ready_.try_emplace(status.model_name, clock_.WallNow());
+  const auto found = FindReplica(id);
+  if (found == replicas_.end() || found->was_ready == ready) return;
+  found->was_ready = ready;
+  if (ready) {
+    LogInfo(absl::StrCat("replica ", found->name, " is ready and serves ", status.model_name));
+  } else {
+    LogWarning(absl::StrCat("replica ", found->name, " is not ready: ", status.reason));
+  }
 }
 
 std::vector<Replica> RouterImpl::ReplicasCopy() const {
@@ -163,8 +184,7 @@ absl::StatusOr<ReplicaDirectory::View> RouterImpl::Find(const std::string& model
 
 std::shared_ptr<WorkerUpstream> RouterImpl::Upstream(ReplicaId id) const {
   MutexLock lock(mutex_);
-  const auto found = std::find_if(replicas_.begin(), replicas_.end(),
-                                  [id](const Replica& replica) { return replica.id == id; });
+  const auto found = FindReplica(id);
   return found == replicas_.end() ? nullptr : found->upstream;
 }
 
