@@ -1,0 +1,37 @@
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <string_view>
+#include <utility>
+
+#include "absl/time/time.h"
+#include "common/metrics.h"
+
+namespace spillway {
+
+// The HTTP server's metrics, seen from one of its threads: the registry's lookups are remembered.
+// Not thread-safe: one per thread.
+class HttpMetrics {
+ public:
+  explicit HttpMetrics(MetricRegistry& registry);
+
+  void ConnectionOpened() { connections_.Add(1); }
+  void ConnectionClosed() { connections_.Add(-1); }
+  void ConnectionRefused() { refused_.Add(1); }
+  void ClientGone() { gone_.Add(1); }
+  void ClientCut() { cut_.Add(1); }
+  // `route` is a string that lives for ever.
+  void RequestEnded(std::string_view route, int status, absl::Duration took);
+
+ private:
+  MetricRegistry& registry_;
+  Gauge& connections_;
+  Counter& refused_;
+  Counter& gone_;
+  Counter& cut_;
+  std::map<std::pair<std::string_view, int>, Counter*> requests_;
+  std::map<std::string_view, Histogram*> seconds_;
+};
+
+}  // namespace spillway
