@@ -1,0 +1,106 @@
+#include "server/dialects/openai_chunk_writer.h"
+
+#include <algorithm>
+#include <charconv>
+
+#include "server/dialects/json_escape.h"
+
+namespace spillway {
+namespace {
+
+// Escaped, a byte takes at most six: "\u0001".
+constexpr size_t kContentBytesMax = 8u << 10;
+
+void AppendInt(std::string& out, int64_t value) {
+  char digits[20];
+  const auto result = std::to_chars(digits, digits + sizeof(digits), value);
+  out.append(digits, result.ptr);
+}
+
+// The longest prefix of at most `bytes_max` bytes that cuts no character.
+std::string_view WholeCharacters(std::string_view text, size_t bytes_max) {
+  if (text.size() <= bytes_max) return text;
+  size_t end = bytes_max;
+  while (end > bytes_max - 4 && (static_cast<unsigned char>(text[end]) & 0xc0) == 0x80) --end;
+  return text.substr(0, end);
+}
+
+}  // namespace
+
+OpenAiChunkWriter::OpenAiChunkWriter(const OpenAiIdentity& identity, bool usage_null)
+    : endpoint_(identity.endpoint) {
+  head_ = "data: {\"id\":";
+  AppendJsonString(head_, identity.id);
+  head_ += endpoint_ == OpenAiEndpoint::kChat ? ",\"object\":\"chat.completion.chunk\""
+                                              : ",\"object\":\"text_completion\"";
+  head_ += ",\"created\":";
+  AppendInt(head_, identity.created_s);
+  head_ += ",\"model\":";
+  AppendJsonString(head_, identity.model);
+  head_ += ",\"system_fingerprint\":";
+  AppendJsonString(head_, identity.fingerprint);
+  head_ += ",\"choices\":[";
+  tail_ = usage_null ? "}],\"usage\":null}\n\n" : "}]}\n\n";
+}
+
+void OpenAiChunkWriter::AppendRole(int32_t choice, std::string& out) const {
+  if (endpoint_ != OpenAiEndpoint::kChat) return;
+  out += head_;
+  out += "{\"index\":";
+  AppendInt(out, choice);
+  out += ",\"delta\":{\"role\":\"assistant\",\"content\":\"\"},\"logprobs\":null,"
+         "\"finish_reason\":null";
+  out += tail_;
+}
+
+void OpenAiChunkWriter::AppendContent(int32_t choice, std::string_view content,
+                                      std::string& out) const {
+  while (!content.empty()) {
+    const std::string_view part = WholeCharacters(content, kContentBytesMax);
+    content.remove_prefix(part.size());
+    out += head_;
+    out += "{\"index\":";
+    AppendInt(out, choice);
+    out += endpoint_ == OpenAiEndpoint::kChat ? ",\"delta\":{\"content\":\"" : ",\"text\":\"";
+    AppendJsonEscaped(out, part);
+    out += endpoint_ == OpenAiEndpoint::kChat ? "\"},\"logprobs\":null,\"finish_reason\":null"
+                                              : "\",\"logprobs\":null,\"finish_reason\":null";
+    out += tail_;
+  }
+}
+
+void OpenAiChunkWriter::AppendFinish(int32_t choice, FinishReason reason, std::string& out) const {
+  out += head_;
+  out += "{\"index\":";
+  AppendInt(out, choice);
+  out += endpoint_ == OpenAiEndpoint::kChat ? ",\"delta\":{\"content\":\"\"}" : ",\"text\":\"\"";
+  out += ",\"logprobs\":null,\"finish_reason\":\"";
+  out += OpenAiFinishReason(reason);
+  out += '"';
+  out += tail_;
+}
+
+void OpenAiChunkWriter::AppendUsage(const Usage& usage, std::string& out) const {
+  out += head_;
+  out += "],\"usage\":";
+  AppendUsageObject(usage, out);
+  out += "}\n\n";
+}
+
+std::string_view OpenAiFinishReason(FinishReason reason) {
+  return reason == FinishReason::kLength ? "length" : "stop";
+}
+
+void AppendUsageObject(const Usage& usage, std::string& out) {
+  out += "{\"prompt_tokens\":";
+  AppendInt(out, usage.prompt_tokens);
+  out += ",\"completion_tokens\":";
+  AppendInt(out, usage.completion_tokens);
+  out += ",\"total_tokens\":";
+  AppendInt(out, int64_t{usage.prompt_tokens} + usage.completion_tokens);
+  out += ",\"prompt_tokens_details\":{\"cached_tokens\":";
+  AppendInt(out, usage.cached_tokens);
+  out += "},\"completion_tokens_details\":{\"reasoning_tokens\":0}}";
+}
+
+}  // namespace spillway

@@ -1,0 +1,54 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+#include "router/generate_request.h"
+
+namespace spillway {
+
+enum class OpenAiEndpoint { kChat, kCompletions };
+
+// What every chunk and answer of one request repeats.
+struct OpenAiIdentity {
+  OpenAiEndpoint endpoint = OpenAiEndpoint::kChat;
+  std::string id;         // "chatcmpl-…"
+  int64_t created_s = 0;  // Unix time
+  std::string model;      // as the client named it
+  std::string fingerprint;
+};
+
+// Writes one request's server-sent events. The constant part of a chunk is made once; a token costs
+// the escaping of its text and two copies. Every event appended is whole: "data: …\n\n", its line
+// under 64 KiB, which is where one-api's reader gives up.
+//
+// Every chat delta has "content": PAI's web UI crashes on a chunk without it.
+class OpenAiChunkWriter {
+ public:
+  // With `usage_null` every chunk says "usage":null, as it must when a usage chunk will follow.
+  OpenAiChunkWriter(const OpenAiIdentity& identity, bool usage_null);
+
+  // The first chunk of a choice; nothing for completions, which have none.
+  void AppendRole(int32_t choice, std::string& out) const;
+  void AppendContent(int32_t choice, std::string_view content, std::string& out) const;
+  void AppendFinish(int32_t choice, FinishReason reason, std::string& out) const;
+  // The chunk without choices.
+  void AppendUsage(const Usage& usage, std::string& out) const;
+
+  static void AppendDone(std::string& out) { out += "data: [DONE]\n\n"; }
+  // A comment, which every client skips.
+  static void AppendKeepAlive(std::string& out) { out += ": keep-alive\n\n"; }
+
+ private:
+  const OpenAiEndpoint endpoint_;
+  std::string head_;  // from "data: " to "choices":[
+  std::string tail_;  // from after finish_reason's value to the blank line
+};
+
+std::string_view OpenAiFinishReason(FinishReason reason);
+
+// {"prompt_tokens":…}
+void AppendUsageObject(const Usage& usage, std::string& out);
+
+}  // namespace spillway

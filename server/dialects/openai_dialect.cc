@@ -1,0 +1,114 @@
+#include "server/dialects/openai_dialect.h"
+
+#include <algorithm>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "server/dialects/json_escape.h"
+#include "server/dialects/openai_error.h"
+
+namespace spillway {
+namespace {
+
+std::string ModelJson(const ModelInfo& model) {
+  std::string out = "{\"id\":";
+  AppendJsonString(out, model.name);
+  // max_model_len is vLLM's name for it, which benchmarks and agents read.
+  absl::StrAppend(&out, ",\"object\":\"model\",\"created\":", absl::ToUnixSeconds(model.created),
+                  ",\"owned_by\":\"spillway\",\"max_model_len\":", model.context_tokens_max, "}");
+  return out;
+}
+
+}  // namespace
+
+OpenAiDialect::OpenAiDialect(OpenAiOptions options, const Router& router, RouterShard& shard,
+                             const Clock& clock)
+    : options_(std::move(options)),
+      router_(router),
+      shard_(shard),
+      clock_(clock),
+      ids_(options_.id_seed) {}
+
+void OpenAiDialect::AddRoutes(RouteTable& routes) {
+  routes.Add({"POST", "/v1/chat/completions", TokenRule::kAlways,
+              [this](HttpRequest& request, ResponseWriter& writer) {
+                return Generate(OpenAiEndpoint::kChat, request, writer);
+              }});
+  routes.Add({"POST", "/v1/completions", TokenRule::kAlways,
+              [this](HttpRequest& request, ResponseWriter& writer) {
+                return Generate(OpenAiEndpoint::kCompletions, request, writer);
+              }});
+  routes.Add({"GET", "/v1/models", TokenRule::kAlways,
+              [this](HttpRequest&, ResponseWriter& writer) {
+                ListModels(writer);
+                return nullptr;
+              }});
+  routes.Add({"GET", "/v1/models/*", TokenRule::kAlways,
+              [this](HttpRequest& request, ResponseWriter& writer) {
+                DescribeModel(request.path_rest, writer);
+                return nullptr;
+              }});
+}
+
+std::unique_ptr<HttpOperation> OpenAiDialect::Generate(OpenAiEndpoint endpoint,
+                                                       HttpRequest& request,
+                                                       ResponseWriter& writer) {
+  const bool chat = endpoint == OpenAiEndpoint::kChat;
+  OpenAiParseResult parsed = chat ? ParseChatRequest(request.body, options_.limits)
+                                  : ParseCompletionRequest(request.body, options_.limits);
+  if (const auto* error = std::get_if<OpenAiError>(&parsed)) {
+    writer.Send(ErrorResponse(*error));
+    return nullptr;
+  }
+  OpenAiRequest& openai = std::get<OpenAiRequest>(parsed);
+  openai.generate.request_id = request.request_id;
+  openai.generate.tenant = request.tenant;
+  OpenAiIdentity identity;
+  identity.endpoint = endpoint;
+  identity.id = (chat ? "chatcmpl-" : "cmpl-") + ids_.Next();
+  identity.created_s = absl::ToUnixSeconds(clock_.WallNow());
+  identity.model = openai.generate.model;
+  identity.fingerprint = options_.fingerprint;
+  if (identity.model.empty()) {
+    const std::vector<ModelInfo> models = router_.Models();
+    if (!models.empty()) identity.model = models.front().name;
+  }
+  return std::make_unique<OpenAiGeneration>(std::move(identity), std::move(openai),
+                                            options_.timings, shard_, writer);
+}
+
+void OpenAiDialect::ListModels(ResponseWriter& writer) const {
+  HttpResponse response;
+  response.body = "{\"object\":\"list\",\"data\":[";
+  std::string_view separator;
+  for (const ModelInfo& model : router_.Models()) {
+    response.body += separator;
+    response.body += ModelJson(model);
+    separator = ",";
+  }
+  response.body += "]}";
+  writer.Send(std::move(response));
+}
+
+void OpenAiDialect::DescribeModel(const std::string& name, ResponseWriter& writer) const {
+  std::string known;
+  for (const ModelInfo& model : router_.Models()) {
+    if (model.name == name) {
+      HttpResponse response;
+      response.body = ModelJson(model);
+      writer.Send(std::move(response));
+      return;
+    }
+    absl::StrAppend(&known, known.empty() ? "" : ", ", model.name);
+  }
+  OpenAiError error = InvalidRequest(
+      absl::StrCat("model \"", name, "\" not found; this server has: ",
+                   known.empty() ? "none yet" : known),
+      "model");
+  error.status = 404;
+  error.code = "model_not_found";
+  writer.Send(ErrorResponse(error));
+}
+
+}  // namespace spillway

@@ -1,0 +1,47 @@
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "common/clock.h"
+#include "router/router.h"
+#include "server/dialects/openai_chunk_writer.h"
+#include "server/dialects/openai_generation.h"
+#include "server/dialects/openai_request.h"
+#include "server/http/http_types.h"
+#include "server/http/id_generator.h"
+#include "server/http/route_table.h"
+
+namespace spillway {
+
+struct OpenAiOptions {
+  OpenAiLimits limits;
+  OpenAiTimings timings;
+  std::string fingerprint = "spillway";  // system_fingerprint
+  uint64_t id_seed = 0;                  // of the ids of answers
+};
+
+// OpenAI's API: chat, completions and models. One per server thread; not thread-safe.
+class OpenAiDialect {
+ public:
+  // All must outlive it; `shard` is this thread's.
+  OpenAiDialect(OpenAiOptions options, const Router& router, RouterShard& shard,
+                const Clock& clock);
+
+  // The routes refer to this dialect, which must outlive the table.
+  void AddRoutes(RouteTable& routes);
+
+ private:
+  std::unique_ptr<HttpOperation> Generate(OpenAiEndpoint endpoint, HttpRequest& request,
+                                          ResponseWriter& writer);
+  void ListModels(ResponseWriter& writer) const;
+  void DescribeModel(const std::string& name, ResponseWriter& writer) const;
+
+  const OpenAiOptions options_;
+  const Router& router_;
+  RouterShard& shard_;
+  const Clock& clock_;
+  IdGenerator ids_;
+};
+
+}  // namespace spillway

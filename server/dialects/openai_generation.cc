@@ -1,0 +1,154 @@
+#include "server/dialects/openai_generation.h"
+
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "common/check.h"
+#include "server/dialects/json_escape.h"
+
+namespace spillway {
+
+OpenAiGeneration::OpenAiGeneration(OpenAiIdentity identity, OpenAiRequest request,
+                                   const OpenAiTimings& timings, RouterShard& shard,
+                                   ResponseWriter& writer)
+    : identity_(std::move(identity)),
+      stream_(request.stream),
+      include_usage_(request.include_usage),
+      timings_(timings),
+      chunks_(identity_, request.include_usage),
+      shard_(shard),
+      writer_(writer),
+      choices_(static_cast<size_t>(request.generate.choices)),
+      unfinished_(choices_.size()) {
+  CHECK(!choices_.empty());
+  request_ = shard_.Submit(std::move(request.generate), *this);
+}
+
+OpenAiGeneration::~OpenAiGeneration() {
+  if (running_) shard_.Cancel(request_);
+}
+
+void OpenAiGeneration::OnAccepted(int32_t prompt_tokens) {
+  usage_.prompt_tokens = prompt_tokens;
+  if (stream_) writer_.WakeAfter(timings_.start_after_accepted);
+}
+
+void OpenAiGeneration::OnStarted(int32_t cached_tokens) {
+  usage_.cached_tokens = cached_tokens;
+  if (stream_ && !streaming_) BeginStream();
+}
+
+void OpenAiGeneration::OnDelta(int32_t choice, std::string_view content, int32_t) {
+  Choice& target = choices_.at(static_cast<size_t>(choice));
+  if (!stream_) {
+    target.text += content;
+    return;
+  }
+  if (!streaming_) BeginStream();
+  chunks_.AppendContent(choice, content, events_);
+}
+
+void OpenAiGeneration::OnFinished(int32_t choice, FinishReason reason, const Usage& usage) {
+  Choice& target = choices_.at(static_cast<size_t>(choice));
+  CHECK(!target.finished);
+  target.finished = true;
+  target.reason = reason;
+  // The choices share one prompt: it is counted once.
+  usage_.prompt_tokens = usage.prompt_tokens;
+  usage_.completion_tokens += usage.completion_tokens;
+  if (stream_) {
+    if (!streaming_) BeginStream();
+    chunks_.AppendFinish(choice, reason, events_);
+  }
+  if (--unfinished_ == 0) Complete();
+}
+
+void OpenAiGeneration::OnFailed(const GenerateError& error) {
+  running_ = false;
+  const OpenAiError shown = ToOpenAiError(
+      error, identity_.endpoint == OpenAiEndpoint::kChat ? "messages" : "prompt");
+  if (!streaming_) {
+    writer_.Send(ErrorResponse(shown));
+    return;
+  }
+  absl::StrAppend(&events_, "data: ", ErrorJson(shown), "\n\n");
+  WriteEvents(/*flush=*/false);
+  writer_.AbortStream();
+}
+
+void OpenAiGeneration::OnBatchEnd() {
+  if (!events_.empty()) WriteEvents(/*flush=*/true);
+}
+
+void OpenAiGeneration::OnWake() {
+  if (!running_) return;
+  if (!streaming_) {
+    BeginStream();
+    OpenAiChunkWriter::AppendKeepAlive(events_);
+    WriteEvents(/*flush=*/true);
+  } else if (quiet_) {
+    OpenAiChunkWriter::AppendKeepAlive(events_);
+    WriteEvents(/*flush=*/true);
+  }
+  quiet_ = true;
+  writer_.WakeAfter(timings_.keep_alive_every);
+}
+
+void OpenAiGeneration::BeginStream() {
+  streaming_ = true;
+  writer_.BeginStream("text/event-stream; charset=utf-8",
+                      {{"Cache-Control", "no-cache"}, {"X-Accel-Buffering", "no"}});
+  for (size_t i = 0; i < choices_.size(); ++i) {
+    chunks_.AppendRole(static_cast<int32_t>(i), events_);
+  }
+  writer_.WakeAfter(timings_.keep_alive_every);
+}
+
+void OpenAiGeneration::WriteEvents(bool flush) {
+  quiet_ = false;
+  writer_.Write(events_);
+  events_.clear();
+  if (flush) writer_.Flush();
+}
+
+void OpenAiGeneration::Complete() {
+  running_ = false;
+  if (stream_) {
+    if (include_usage_) chunks_.AppendUsage(usage_, events_);
+    OpenAiChunkWriter::AppendDone(events_);
+    WriteEvents(/*flush=*/false);
+    writer_.EndStream();
+    return;
+  }
+  HttpResponse response;
+  response.body = WholeAnswer();
+  writer_.Send(std::move(response));
+}
+
+std::string OpenAiGeneration::WholeAnswer() const {
+  const bool chat = identity_.endpoint == OpenAiEndpoint::kChat;
+  std::string out = "{\"id\":";
+  AppendJsonString(out, identity_.id);
+  absl::StrAppend(&out, ",\"object\":\"", chat ? "chat.completion" : "text_completion",
+                  "\",\"created\":", identity_.created_s, ",\"model\":");
+  AppendJsonString(out, identity_.model);
+  out += ",\"choices\":[";
+  for (size_t i = 0; i < choices_.size(); ++i) {
+    const Choice& choice = choices_[i];
+    absl::StrAppend(&out, i == 0 ? "" : ",", "{\"index\":", i,
+                    chat ? ",\"message\":{\"role\":\"assistant\",\"content\":" : ",\"text\":");
+    AppendJsonString(out, choice.text);
+    if (chat) out += ",\"refusal\":null}";
+    out += ",\"logprobs\":null,\"finish_reason\":\"";
+    out += OpenAiFinishReason(choice.reason);
+    out += "\"}";
+  }
+  out += "],\"usage\":";
+  AppendUsageObject(usage_, out);
+  out += ",\"system_fingerprint\":";
+  AppendJsonString(out, identity_.fingerprint);
+  out += '}';
+  return out;
+}
+
+}  // namespace spillway

@@ -1,0 +1,318 @@
+#include "server/dialects/openai_request.h"
+
+#include <limits>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "server/dialects/json_fields.h"
+#include "server/dialects/openai_messages.h"
+
+namespace spillway {
+namespace {
+
+using nlohmann::json;
+
+constexpr int64_t kTokenIdMax = std::numeric_limits<int32_t>::max();
+
+void RefuseUnsupported(FieldReader& reader, const char* name, const char* what) {
+  reader.Fail(name, absl::StrCat(name, ": ", what));
+}
+
+void ReadSampling(FieldReader& reader, const OpenAiLimits& limits, GenerateRequest& request) {
+  SamplingOptions& sampling = request.sampling;
+  if (const auto value = reader.Number("temperature", 0, 2)) {
+    sampling.temperature = static_cast<float>(*value);
+  }
+  if (const auto value = reader.Number("top_p", 0, 1)) {
+    // OpenAI takes 0 for "only the likeliest token"; on the wire to the worker 0 means unset.
+    sampling.top_p = std::max(static_cast<float>(*value), 1e-6f);
+  }
+  if (const auto value = reader.Integer("top_k", -1, kTokenIdMax)) {
+    sampling.top_k = static_cast<int32_t>(std::max<int64_t>(*value, 0));
+  }
+  if (const auto value = reader.Number("min_p", 0, 1)) {
+    sampling.min_p = std::min(static_cast<float>(*value), 0.999999f);
+  }
+  if (const auto value = reader.Number("presence_penalty", -2, 2)) {
+    sampling.presence_penalty = static_cast<float>(*value);
+  }
+  if (const auto value = reader.Number("frequency_penalty", -2, 2)) {
+    sampling.frequency_penalty = static_cast<float>(*value);
+  }
+  if (const auto value = reader.Number("repetition_penalty", 0.01, 100)) {
+    sampling.repetition_penalty = static_cast<float>(*value);
+  }
+  constexpr int64_t kAny = std::numeric_limits<int64_t>::max();
+  if (const auto value = reader.Integer("seed", -kAny - 1, kAny)) {
+    sampling.seed = static_cast<uint64_t>(*value);
+  }
+  if (const auto value = reader.Integer("n", 1, limits.choices_max)) {
+    request.choices = static_cast<int32_t>(*value);
+  }
+}
+
+void ReadLogitBias(FieldReader& reader, const OpenAiLimits& limits, GenerateRequest& request) {
+  const json* bias = reader.Find("logit_bias");
+  if (bias == nullptr) return;
+  if (!bias->is_object() || bias->size() > limits.logit_bias_max) {
+    reader.Fail("logit_bias", absl::StrCat("logit_bias must be an object of at most ",
+                                           limits.logit_bias_max, " token ids, not ",
+                                           ShowJson(*bias)));
+    return;
+  }
+  for (const auto& [key, value] : bias->items()) {
+    int32_t token = 0;
+    if (!absl::SimpleAtoi(key, &token) || token < 0) {
+      reader.Fail("logit_bias", absl::StrCat("logit_bias has the key ", ShowJson(json(key)),
+                                             ", which is not a token id"));
+      return;
+    }
+    if (!value.is_number() || !(value.get<double>() >= -100 && value.get<double>() <= 100)) {
+      reader.Fail("logit_bias", absl::StrCat("logit_bias[\"", token,
+                                             "\"] must be a number from -100 to 100, not ",
+                                             ShowJson(value)));
+      return;
+    }
+    request.sampling.logit_bias[token] = value.get<float>();
+  }
+}
+
+void ReadStop(FieldReader& reader, const OpenAiLimits& limits, GenerateRequest& request) {
+  if (const json* stop = reader.Find("stop")) {
+    const json list = stop->is_string() ? json::array({*stop}) : *stop;
+    if (!list.is_array() || list.size() > limits.stop_strings_max) {
+      reader.Fail("stop", absl::StrCat("stop must be a string or an array of at most ",
+                                       limits.stop_strings_max, " strings, not ", ShowJson(*stop)));
+      return;
+    }
+    for (const json& item : list) {
+      if (!item.is_string() ||
+          item.get_ref<const std::string&>().size() > limits.stop_string_bytes_max) {
+        reader.Fail("stop", absl::StrCat("stop must hold strings of at most ",
+                                         limits.stop_string_bytes_max, " bytes, not ",
+                                         ShowJson(item)));
+        return;
+      }
+      // An empty string would stop before the first token; clients send it for "none".
+      if (!item.get_ref<const std::string&>().empty()) {
+        request.stop_strings.push_back(item.get<std::string>());
+      }
+    }
+  }
+  const json* ids = reader.Find("stop_token_ids");
+  if (ids == nullptr) return;
+  if (!ids->is_array() || ids->size() > limits.stop_token_ids_max) {
+    reader.Fail("stop_token_ids", absl::StrCat("stop_token_ids must be an array of at most ",
+                                               limits.stop_token_ids_max, " token ids, not ",
+                                               ShowJson(*ids)));
+    return;
+  }
+  for (const json& item : *ids) {
+    const std::optional<int64_t> id = AsInteger(item);
+    if (!id || *id < 0 || *id > kTokenIdMax) {
+      reader.Fail("stop_token_ids",
+                  absl::StrCat("stop_token_ids must hold token ids, not ", ShowJson(item)));
+      return;
+    }
+    request.stop_token_ids.push_back(static_cast<int32_t>(*id));
+  }
+}
+
+void ReadLength(FieldReader& reader, const OpenAiLimits& limits, int32_t default_max,
+                GenerateRequest& request) {
+  const auto old_name = reader.Integer("max_tokens", 1, limits.new_tokens_max);
+  const auto new_name = reader.Integer("max_completion_tokens", 1, limits.new_tokens_max);
+  request.new_tokens_max =
+      static_cast<int32_t>(new_name.value_or(old_name.value_or(default_max)));
+  if (const auto min = reader.Integer("min_tokens", 0, limits.new_tokens_max)) {
+    request.new_tokens_min = static_cast<int32_t>(*min);
+    if (request.new_tokens_max > 0 && *min > request.new_tokens_max) {
+      reader.Fail("min_tokens", absl::StrCat("min_tokens ", *min, " is over max_tokens ",
+                                             request.new_tokens_max));
+    }
+  }
+  request.ignore_end_of_text = reader.Bool("ignore_eos").value_or(false);
+}
+
+void ReadStreaming(FieldReader& reader, OpenAiRequest& request) {
+  request.stream = reader.Bool("stream").value_or(false);
+  const json* options = reader.Find("stream_options");
+  if (options == nullptr) return;
+  if (!options->is_object()) {
+    reader.Fail("stream_options",
+                absl::StrCat("stream_options must be an object, not ", ShowJson(*options)));
+    return;
+  }
+  FieldReader option_reader(*options);
+  request.include_usage = option_reader.Bool("include_usage").value_or(false);
+  if (option_reader.error()) {
+    reader.Fail("stream_options.include_usage", option_reader.error()->message);
+  }
+}
+
+// What both endpoints have.
+void ReadCommon(FieldReader& reader, const OpenAiLimits& limits, int32_t default_max,
+                OpenAiRequest& request) {
+  request.generate.model = reader.String("model").value_or("");
+  request.generate.timeout = limits.request_time;
+  ReadStreaming(reader, request);
+  ReadSampling(reader, limits, request.generate);
+  ReadLogitBias(reader, limits, request.generate);
+  ReadStop(reader, limits, request.generate);
+  ReadLength(reader, limits, default_max, request.generate);
+}
+
+void ReadResponseFormat(FieldReader& reader) {
+  const json* format = reader.Find("response_format");
+  if (format == nullptr) return;
+  if (format->is_object() && format->value("type", json()) == "text") return;
+  RefuseUnsupported(reader, "response_format",
+                    "only {\"type\":\"text\"} is supported yet; ask for JSON in the prompt");
+}
+
+// Tools reach the model through its chat template. Its calls come back as text: they aren't parsed
+// yet, so a request that depends on a call being made is refused.
+void ReadTools(FieldReader& reader, ChatPrompt& prompt) {
+  if (const json* functions = reader.Find("functions"); functions && !functions->empty()) {
+    RefuseUnsupported(reader, "functions", "not supported; it was replaced by tools");
+  }
+  const json* tools = reader.Find("tools");
+  if (tools != nullptr && !tools->is_array()) {
+    reader.Fail("tools", absl::StrCat("tools must be an array, not ", ShowJson(*tools)));
+    return;
+  }
+  const json* choice = reader.Find("tool_choice");
+  if (choice != nullptr && *choice != "auto" && *choice != "none") {
+    RefuseUnsupported(reader, "tool_choice",
+                      "only \"none\" and \"auto\" are supported yet; a call can't be forced");
+    return;
+  }
+  if (tools != nullptr && !tools->empty() && !(choice != nullptr && *choice == "none")) {
+    prompt.tools_json = tools->dump(-1, ' ', false, json::error_handler_t::replace);
+  }
+}
+
+void ReadTemplateOptions(FieldReader& reader, ChatPrompt& prompt) {
+  prompt.add_generation_prompt = reader.Bool("add_generation_prompt").value_or(true);
+  const json* kwargs = reader.Find("chat_template_kwargs");
+  if (kwargs == nullptr) return;
+  if (!kwargs->is_object()) {
+    reader.Fail("chat_template_kwargs",
+                absl::StrCat("chat_template_kwargs must be an object, not ", ShowJson(*kwargs)));
+    return;
+  }
+  prompt.template_kwargs_json = kwargs->dump(-1, ' ', false, json::error_handler_t::replace);
+}
+
+std::optional<std::vector<int32_t>> TokenIds(const json& list, const OpenAiLimits& limits) {
+  if (list.empty() || list.size() > limits.prompt_token_ids_max) return std::nullopt;
+  std::vector<int32_t> ids;
+  ids.reserve(list.size());
+  for (const json& item : list) {
+    const std::optional<int64_t> id = AsInteger(item);
+    if (!id || *id < 0 || *id > kTokenIdMax) return std::nullopt;
+    ids.push_back(static_cast<int32_t>(*id));
+  }
+  return ids;
+}
+
+// A string, its token ids, or an array of exactly one of these.
+void ReadPrompt(FieldReader& reader, const OpenAiLimits& limits, GenerateRequest& request) {
+  const json* prompt = reader.Find("prompt");
+  if (prompt == nullptr) {
+    reader.Fail("prompt", "prompt is missing; a string or an array of token ids is needed");
+    return;
+  }
+  if (prompt->is_array() && !prompt->empty() && !(*prompt)[0].is_number()) {
+    if (prompt->size() > 1) {
+      reader.Fail("prompt", absl::StrCat("prompt holds ", prompt->size(),
+                                         " prompts; send one per request"));
+      return;
+    }
+    prompt = &(*prompt)[0];
+  }
+  if (prompt->is_string()) {
+    request.prompt = prompt->get<std::string>();
+    return;
+  }
+  if (prompt->is_array()) {
+    if (auto ids = TokenIds(*prompt, limits)) {
+      request.prompt = *std::move(ids);
+      return;
+    }
+  }
+  reader.Fail("prompt", absl::StrCat("prompt must be a string or an array of 1 to ",
+                                     limits.prompt_token_ids_max, " token ids, not ",
+                                     ShowJson(*prompt)));
+}
+
+void RefuseChatFeatures(FieldReader& reader) {
+  if (reader.Bool("logprobs").value_or(false) ||
+      reader.Integer("top_logprobs", 0, 20).value_or(0) > 0) {
+    RefuseUnsupported(reader, "logprobs", "not supported yet");
+  }
+  const json* modalities = reader.Find("modalities");
+  if (modalities != nullptr && *modalities != json::array({"text"})) {
+    RefuseUnsupported(reader, "modalities", "only [\"text\"] is supported");
+  }
+}
+
+void RefuseCompletionFeatures(FieldReader& reader, const GenerateRequest& request) {
+  if (reader.Find("logprobs") != nullptr) {
+    RefuseUnsupported(reader, "logprobs", "not supported yet");
+  }
+  if (reader.Bool("echo").value_or(false)) RefuseUnsupported(reader, "echo", "not supported yet");
+  if (!reader.String("suffix").value_or("").empty()) {
+    RefuseUnsupported(reader, "suffix", "not supported");
+  }
+  const auto best_of = reader.Integer("best_of", 1, std::numeric_limits<int32_t>::max());
+  if (best_of && *best_of != request.choices) {
+    RefuseUnsupported(reader, "best_of", "not supported; leave it out or make it equal to n");
+  }
+}
+
+OpenAiParseResult Finish(const FieldReader& reader, OpenAiRequest request) {
+  if (reader.error()) return InvalidRequest(reader.error()->message, reader.error()->param);
+  return request;
+}
+
+}  // namespace
+
+OpenAiParseResult ParseChatRequest(std::string_view body, const OpenAiLimits& limits) {
+  const absl::StatusOr<json> parsed = ParseJsonObject(body);
+  if (!parsed.ok()) return InvalidRequest(std::string(parsed.status().message()));
+  FieldReader reader(*parsed);
+  OpenAiRequest request;
+  ChatPrompt prompt;
+  if (const json* messages = reader.Find("messages")) {
+    prompt.messages_json = CanonicalMessages(*messages, limits.messages_max, reader);
+  } else {
+    reader.Fail("messages", "messages is missing; an array of messages is needed");
+  }
+  ReadCommon(reader, limits, /*default_max=*/0, request);
+  ReadResponseFormat(reader);
+  ReadTools(reader, prompt);
+  ReadTemplateOptions(reader, prompt);
+  RefuseChatFeatures(reader);
+  request.generate.prompt = std::move(prompt);
+  return Finish(reader, std::move(request));
+}
+
+OpenAiParseResult ParseCompletionRequest(std::string_view body, const OpenAiLimits& limits) {
+  const absl::StatusOr<json> parsed = ParseJsonObject(body);
+  if (!parsed.ok()) return InvalidRequest(std::string(parsed.status().message()));
+  FieldReader reader(*parsed);
+  OpenAiRequest request;
+  ReadPrompt(reader, limits, request.generate);
+  // OpenAI's default for this endpoint.
+  ReadCommon(reader, limits, /*default_max=*/16, request);
+  RefuseCompletionFeatures(reader, request.generate);
+  return Finish(reader, std::move(request));
+}
+
+}  // namespace spillway
