@@ -48,8 +48,9 @@ void OpenAiChunkWriter::AppendRole(int32_t choice, std::string& out) const {
   out += head_;
   out += "{\"index\":";
   AppendInt(out, choice);
-  out += ",\"delta\":{\"role\":\"assistant\",\"content\":\"\"},\"logprobs\":null,"
-         "\"finish_reason\":null";
+  out +=
+      ",\"delta\":{\"role\":\"assistant\",\"content\":\"\"},\"logprobs\":null,"
+      "\"finish_reason\":null";
   out += tail_;
 }
 

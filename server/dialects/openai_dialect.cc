@@ -39,11 +39,11 @@ void OpenAiDialect::AddRoutes(RouteTable& routes) {
               [this](HttpRequest& request, ResponseWriter& writer) {
                 return Generate(OpenAiEndpoint::kCompletions, request, writer);
               }});
-  routes.Add({"GET", "/v1/models", TokenRule::kAlways,
-              [this](HttpRequest&, ResponseWriter& writer) {
-                ListModels(writer);
-                return nullptr;
-              }});
+  routes.Add(
+      {"GET", "/v1/models", TokenRule::kAlways, [this](HttpRequest&, ResponseWriter& writer) {
+         ListModels(writer);
+         return nullptr;
+       }});
   routes.Add({"GET", "/v1/models/*", TokenRule::kAlways,
               [this](HttpRequest& request, ResponseWriter& writer) {
                 DescribeModel(request.path_rest, writer);
@@ -103,8 +103,8 @@ void OpenAiDialect::DescribeModel(const std::string& name, ResponseWriter& write
     absl::StrAppend(&known, known.empty() ? "" : ", ", model.name);
   }
   OpenAiError error = InvalidRequest(
-      absl::StrCat("model \"", name, "\" not found; this server has: ",
-                   known.empty() ? "none yet" : known),
+      absl::StrCat("model \"", name,
+                   "\" not found; this server has: ", known.empty() ? "none yet" : known),
       "model");
   error.status = 404;
   error.code = "model_not_found";

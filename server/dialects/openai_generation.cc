@@ -65,8 +65,8 @@ void OpenAiGeneration::OnFinished(int32_t choice, FinishReason reason, const Usa
 
 void OpenAiGeneration::OnFailed(const GenerateError& error) {
   running_ = false;
-  const OpenAiError shown = ToOpenAiError(
-      error, identity_.endpoint == OpenAiEndpoint::kChat ? "messages" : "prompt");
+  const OpenAiError shown =
+      ToOpenAiError(error, identity_.endpoint == OpenAiEndpoint::kChat ? "messages" : "prompt");
   if (!streaming_) {
     writer_.Send(ErrorResponse(shown));
     return;

@@ -64,13 +64,13 @@ class OpenAiGeneration : public HttpOperation, public ResponseSink {
   ResponseWriter& writer_;
 
   RequestId request_{};
-  bool running_ = true;    // the router still knows the request
-  bool streaming_ = false; // the head has been written
-  bool quiet_ = true;      // nothing was written since the last OnWake
+  bool running_ = true;     // the router still knows the request
+  bool streaming_ = false;  // the head has been written
+  bool quiet_ = true;       // nothing was written since the last OnWake
   std::vector<Choice> choices_;
   size_t unfinished_;
-  Usage usage_;        // of all choices
-  std::string events_; // not yet given to the writer
+  Usage usage_;         // of all choices
+  std::string events_;  // not yet given to the writer
 };
 
 }  // namespace spillway

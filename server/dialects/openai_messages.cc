@@ -74,9 +74,10 @@ std::optional<json> CanonicalMessage(const json& message, const std::string& pat
   const json role_field = message.value("role", json());
   const std::optional<std::string> role = CanonicalRole(role_field);
   if (!role) {
-    reader.Fail(path + ".role",
-                absl::StrCat(path, ".role must be \"system\", \"developer\", \"user\", "
-                             "\"assistant\" or \"tool\", not ", ShowJson(role_field)));
+    reader.Fail(path + ".role", absl::StrCat(path,
+                                             ".role must be \"system\", \"developer\", \"user\", "
+                                             "\"assistant\" or \"tool\", not ",
+                                             ShowJson(role_field)));
     return std::nullopt;
   }
   const std::optional<std::string> content =
@@ -107,8 +108,8 @@ std::string CanonicalMessages(const json& messages, size_t messages_max, FieldRe
     return "";
   }
   if (messages.size() > messages_max) {
-    reader.Fail("messages", absl::StrCat("messages must be at most ", messages_max, ", not ",
-                                         messages.size()));
+    reader.Fail("messages",
+                absl::StrCat("messages must be at most ", messages_max, ", not ", messages.size()));
     return "";
   }
   json canonical = json::array();

@@ -60,9 +60,9 @@ void ReadLogitBias(FieldReader& reader, const OpenAiLimits& limits, GenerateRequ
   const json* bias = reader.Find("logit_bias");
   if (bias == nullptr) return;
   if (!bias->is_object() || bias->size() > limits.logit_bias_max) {
-    reader.Fail("logit_bias", absl::StrCat("logit_bias must be an object of at most ",
-                                           limits.logit_bias_max, " token ids, not ",
-                                           ShowJson(*bias)));
+    reader.Fail("logit_bias",
+                absl::StrCat("logit_bias must be an object of at most ", limits.logit_bias_max,
+                             " token ids, not ", ShowJson(*bias)));
     return;
   }
   for (const auto& [key, value] : bias->items()) {
@@ -73,9 +73,9 @@ void ReadLogitBias(FieldReader& reader, const OpenAiLimits& limits, GenerateRequ
       return;
     }
     if (!value.is_number() || !(value.get<double>() >= -100 && value.get<double>() <= 100)) {
-      reader.Fail("logit_bias", absl::StrCat("logit_bias[\"", token,
-                                             "\"] must be a number from -100 to 100, not ",
-                                             ShowJson(value)));
+      reader.Fail("logit_bias",
+                  absl::StrCat("logit_bias[\"", token,
+                               "\"] must be a number from -100 to 100, not ", ShowJson(value)));
       return;
     }
     request.sampling.logit_bias[token] = value.get<float>();
@@ -93,9 +93,9 @@ void ReadStop(FieldReader& reader, const OpenAiLimits& limits, GenerateRequest& 
     for (const json& item : list) {
       if (!item.is_string() ||
           item.get_ref<const std::string&>().size() > limits.stop_string_bytes_max) {
-        reader.Fail("stop", absl::StrCat("stop must hold strings of at most ",
-                                         limits.stop_string_bytes_max, " bytes, not ",
-                                         ShowJson(item)));
+        reader.Fail("stop",
+                    absl::StrCat("stop must hold strings of at most ", limits.stop_string_bytes_max,
+                                 " bytes, not ", ShowJson(item)));
         return;
       }
       // An empty string would stop before the first token; clients send it for "none".
@@ -107,9 +107,9 @@ void ReadStop(FieldReader& reader, const OpenAiLimits& limits, GenerateRequest& 
   const json* ids = reader.Find("stop_token_ids");
   if (ids == nullptr) return;
   if (!ids->is_array() || ids->size() > limits.stop_token_ids_max) {
-    reader.Fail("stop_token_ids", absl::StrCat("stop_token_ids must be an array of at most ",
-                                               limits.stop_token_ids_max, " token ids, not ",
-                                               ShowJson(*ids)));
+    reader.Fail("stop_token_ids",
+                absl::StrCat("stop_token_ids must be an array of at most ",
+                             limits.stop_token_ids_max, " token ids, not ", ShowJson(*ids)));
     return;
   }
   for (const json& item : *ids) {
@@ -127,8 +127,7 @@ void ReadLength(FieldReader& reader, const OpenAiLimits& limits, int32_t default
                 GenerateRequest& request) {
   const auto old_name = reader.Integer("max_tokens", 1, limits.new_tokens_max);
   const auto new_name = reader.Integer("max_completion_tokens", 1, limits.new_tokens_max);
-  request.new_tokens_max =
-      static_cast<int32_t>(new_name.value_or(old_name.value_or(default_max)));
+  request.new_tokens_max = static_cast<int32_t>(new_name.value_or(old_name.value_or(default_max)));
   if (const auto min = reader.Integer("min_tokens", 0, limits.new_tokens_max)) {
     request.new_tokens_min = static_cast<int32_t>(*min);
     if (request.new_tokens_max > 0 && *min > request.new_tokens_max) {
@@ -230,8 +229,8 @@ void ReadPrompt(FieldReader& reader, const OpenAiLimits& limits, GenerateRequest
   }
   if (prompt->is_array() && !prompt->empty() && !(*prompt)[0].is_number()) {
     if (prompt->size() > 1) {
-      reader.Fail("prompt", absl::StrCat("prompt holds ", prompt->size(),
-                                         " prompts; send one per request"));
+      reader.Fail("prompt",
+                  absl::StrCat("prompt holds ", prompt->size(), " prompts; send one per request"));
       return;
     }
     prompt = &(*prompt)[0];
@@ -246,9 +245,9 @@ void ReadPrompt(FieldReader& reader, const OpenAiLimits& limits, GenerateRequest
       return;
     }
   }
-  reader.Fail("prompt", absl::StrCat("prompt must be a string or an array of 1 to ",
-                                     limits.prompt_token_ids_max, " token ids, not ",
-                                     ShowJson(*prompt)));
+  reader.Fail("prompt",
+              absl::StrCat("prompt must be a string or an array of 1 to ",
+                           limits.prompt_token_ids_max, " token ids, not ", ShowJson(*prompt)));
 }
 
 void RefuseChatFeatures(FieldReader& reader) {

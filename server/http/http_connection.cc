@@ -25,7 +25,10 @@ using SteadyTime = std::chrono::steady_clock::time_point;
 
 constexpr auto kAwait = asio::as_tuple(asio::use_awaitable);
 constexpr size_t kReadBytes = 16u << 10;
+constexpr std::string_view kBadVersion = "only HTTP/1.1 and HTTP/1.0 are spoken here";
+constexpr std::string_view kLineEnd = "\r\n";
 constexpr std::string_view kLastChunk = "0\r\n\r\n";
+constexpr std::string_view kContinue = "HTTP/1.1 100 Continue\r\n\r\n";
 
 std::string_view ToStd(boost::beast::string_view text) { return {text.data(), text.size()}; }
 
@@ -52,6 +55,10 @@ void ResetOnClose(asio::ip::tcp::socket& socket) {
   socket.set_option(asio::socket_base::linger(true, 0), ignored);
 }
 
+// g++ 12 miscompiles a co_await that stands inside a condition or whose operand has temporaries (it
+// resumed the wrong frame here; compare GCC bugs 99576, 100611, 105287). So in this file a co_await
+// is a statement of its own or initialises a variable, and its arguments are variables.
+//
 // Two coroutines share the connection, both on its thread. ReadLoop always has a read
 // outstanding, so that a client's going is noticed while an answer is made, also over TLS, and no
 // read ever has to be cancelled. Serve parses what was read and writes the answers, one at a time.
@@ -102,8 +109,7 @@ class StreamConnection final : public HttpConnection,
     Wake();
   }
 
-  void BeginStream(std::string_view content_type,
-                   const std::vector<HttpHeader>& headers) override {
+  void BeginStream(std::string_view content_type, const std::vector<HttpHeader>& headers) override {
     CHECK(answer_.phase == Phase::kNone);
     answer_.phase = Phase::kStreaming;
     answer_.status = 200;
@@ -186,7 +192,9 @@ class StreamConnection final : public HttpConnection,
   }
 
   asio::awaitable<void> Serve([[maybe_unused]] std::shared_ptr<StreamConnection> self) {
-    while (!closed_ && co_await ReadRequest()) {
+    while (!closed_) {
+      const bool complete = co_await ReadRequest();
+      if (!complete) break;
       co_await AnswerRequest();
       if (!keep_alive_) break;
     }
@@ -208,19 +216,24 @@ class StreamConnection final : public HttpConnection,
         if (!begun) deadline = After(limits_.head_time);
         begun = true;
         error_code error;
-        Consume(parser_->put(asio::buffer(input_.data() + input_begin_,
-                                          input_.size() - input_begin_), error));
-        if (error && error != http::error::need_more) co_return co_await RefuseMalformed(error);
+        Consume(parser_->put(
+            asio::buffer(input_.data() + input_begin_, input_.size() - input_begin_), error));
+        if (error && error != http::error::need_more) {
+          co_await RefuseMalformed(error);
+          co_return false;
+        }
         if (!head_done && parser_->is_header_done()) {
           head_done = true;
           deadline = After(limits_.body_time);
-          if (!co_await AdmitHead()) co_return false;
+          const bool admitted = co_await AdmitHead();
+          if (!admitted) co_return false;
         }
         if (parser_->is_done()) co_return true;
         if (!error) continue;
       }
       if (input_ended_ || (!begun && thread_.draining)) co_return false;
-      if (!co_await Wait(deadline)) {
+      const bool woken = co_await Wait(deadline);
+      if (!woken) {
         if (begun) co_await Refuse(408, "the request took too long to arrive");
         co_return false;
       }
@@ -234,54 +247,58 @@ class StreamConnection final : public HttpConnection,
     answer_.http_version = static_cast<int>(message.version());
     if (message.version() != 11 && message.version() != 10) {
       answer_.http_version = 11;
-      co_return co_await Refuse(501, "only HTTP/1.1 and HTTP/1.0 are spoken here");
+      co_await Refuse(501, kBadVersion);
+      co_return false;
     }
     answer_.head_only = message.method() == http::verb::head;
     keep_alive_ = parser_->keep_alive();
     if (message.version() == 11 && message.count(http::field::host) != 1) {
-      co_return co_await Refuse(400, "an HTTP/1.1 request needs exactly one Host header");
+      co_await Refuse(400, "an HTTP/1.1 request needs exactly one Host header");
+      co_return false;
     }
     // A body that two servers would measure differently is how requests are smuggled.
     if (message.count(http::field::transfer_encoding) > 0 && !parser_->chunked()) {
-      co_return co_await Refuse(501, "the only transfer encoding known here is chunked");
+      co_await Refuse(501, "the only transfer encoding known here is chunked");
+      co_return false;
     }
     const auto expect = message.find(http::field::expect);
     if (expect == message.end()) co_return true;
     if (!absl::EqualsIgnoreCase(absl::string_view(expect->value().data(), expect->value().size()),
                                 "100-continue")) {
-      co_return co_await Refuse(417, "the only expectation known here is 100-continue");
+      co_await Refuse(417, "the only expectation known here is 100-continue");
+      co_return false;
     }
     if (message.version() == 11 && !parser_->is_done()) {
-      co_await WriteAll(std::array{Buffer("HTTP/1.1 100 Continue\r\n\r\n")});
+      const std::array buffers = {Buffer(kContinue)};
+      co_await WriteAll(buffers);
     }
     co_return !closed_;
   }
 
-  asio::awaitable<bool> RefuseMalformed(error_code error) {
+  asio::awaitable<void> RefuseMalformed(error_code error) {
+    int status = 400;
+    std::string message = absl::StrCat("this is not an HTTP request: ", error.message());
     if (error == http::error::header_limit) {
-      co_return co_await Refuse(
-          431, absl::StrCat("the request line and headers are over ", limits_.head_bytes_max,
-                            " bytes"));
+      status = 431;
+      message =
+          absl::StrCat("the request line and headers are over ", limits_.head_bytes_max, " bytes");
+    } else if (error == http::error::body_limit) {
+      status = 413;
+      message = absl::StrCat("the body is over ", limits_.body_bytes_max, " bytes");
+    } else if (error == http::error::bad_version) {
+      status = 501;
+      message = kBadVersion;
     }
-    if (error == http::error::body_limit) {
-      co_return co_await Refuse(
-          413, absl::StrCat("the body is over ", limits_.body_bytes_max, " bytes"));
-    }
-    if (error == http::error::bad_version) {
-      co_return co_await Refuse(501, "only HTTP/1.1 and HTTP/1.0 are spoken here");
-    }
-    co_return co_await Refuse(400, absl::StrCat("this is not an HTTP request: ", error.message()));
+    co_await Refuse(status, message);
   }
 
-  // Always false, so that callers can return it.
-  asio::awaitable<bool> Refuse(int status, std::string message) {
+  asio::awaitable<void> Refuse(int status, std::string_view message) {
     keep_alive_ = false;
     linger_ = true;
     if (answer_.request_id.empty()) answer_.request_id = thread_.ids.Next();
     Send(thread_.handler->ConnectionError(status, message));
     while (!closed_ && HasWork()) co_await WriteReady();
     thread_.metrics.RequestEnded("none", status, absl::ZeroDuration());
-    co_return false;
   }
 
   HttpRequest MakeRequest() {
@@ -316,7 +333,9 @@ class StreamConnection final : public HttpConnection,
         co_await WriteReady();
       } else if (answer_.phase == Phase::kEnded || answer_.phase == Phase::kAborted) {
         break;
-      } else if (!co_await Wait(answer_.wake_at)) {
+      } else {
+        const bool woken = co_await Wait(answer_.wake_at);
+        if (woken) continue;
         answer_.wake_at = SteadyTime::max();
         if (operation_ != nullptr) operation_->OnWake();
       }
@@ -349,12 +368,13 @@ class StreamConnection final : public HttpConnection,
     const std::string chunk_size = chunked ? FormatChunkSize(writing_.size()) : std::string();
     const bool last = NeedsLastChunk();
     if (last) answer_.last_chunk_written = true;
-    co_await WriteAll(std::array{Buffer(head), Buffer(chunk_size), Buffer(writing_),
-                                 Buffer(chunked ? "\r\n" : ""), Buffer(last ? kLastChunk : "")});
+    const std::array buffers = {Buffer(head), Buffer(chunk_size), Buffer(writing_),
+                                Buffer(chunked ? kLineEnd : ""), Buffer(last ? kLastChunk : "")};
+    co_await WriteAll(buffers);
   }
 
   template <typename Buffers>
-  asio::awaitable<void> WriteAll(Buffers buffers) {
+  asio::awaitable<void> WriteAll(const Buffers& buffers) {
     write_timer_.expires_at(After(limits_.write_time));
     write_timer_.async_wait([weak = this->weak_from_this()](error_code error) {
       if (error) return;
@@ -400,8 +420,8 @@ class StreamConnection final : public HttpConnection,
       Consume(input_.size() - input_begin_);
       ShutdownSend(stream_);
       const SteadyTime deadline = After(limits_.linger_time);
-      while (!input_ended_ && !closed_ && co_await Wait(deadline)) {
-      }
+      bool woken = true;
+      while (woken && !input_ended_ && !closed_) woken = co_await Wait(deadline);
     }
     Close();
   }

@@ -24,9 +24,9 @@ void AppendHeader(std::string& out, std::string_view name, std::string_view valu
 }  // namespace
 
 RequestTarget ParseTarget(std::string_view target) {
-  if (const size_t scheme = target.find("://");
-      scheme != std::string_view::npos && target.front() != '/' &&
-      target.find_first_of("/?") > scheme) {
+  if (const size_t scheme = target.find("://"); scheme != std::string_view::npos &&
+                                                target.front() != '/' &&
+                                                target.find_first_of("/?") > scheme) {
     const size_t path = target.find_first_of("/?", scheme + 3);
     target = path == std::string_view::npos ? "/" : target.substr(path);
   }
@@ -66,24 +66,42 @@ bool IsFitRequestId(std::string_view id) {
 
 std::string_view ReasonPhrase(int status) {
   switch (status) {
-    case 100: return "Continue";
-    case 200: return "OK";
-    case 204: return "No Content";
-    case 400: return "Bad Request";
-    case 401: return "Unauthorized";
-    case 403: return "Forbidden";
-    case 404: return "Not Found";
-    case 405: return "Method Not Allowed";
-    case 408: return "Request Timeout";
-    case 413: return "Content Too Large";
-    case 417: return "Expectation Failed";
-    case 429: return "Too Many Requests";
-    case 431: return "Request Header Fields Too Large";
-    case 500: return "Internal Server Error";
-    case 501: return "Not Implemented";
-    case 503: return "Service Unavailable";
-    case 504: return "Gateway Timeout";
-    default: return "Status";
+    case 100:
+      return "Continue";
+    case 200:
+      return "OK";
+    case 204:
+      return "No Content";
+    case 400:
+      return "Bad Request";
+    case 401:
+      return "Unauthorized";
+    case 403:
+      return "Forbidden";
+    case 404:
+      return "Not Found";
+    case 405:
+      return "Method Not Allowed";
+    case 408:
+      return "Request Timeout";
+    case 413:
+      return "Content Too Large";
+    case 417:
+      return "Expectation Failed";
+    case 429:
+      return "Too Many Requests";
+    case 431:
+      return "Request Header Fields Too Large";
+    case 500:
+      return "Internal Server Error";
+    case 501:
+      return "Not Implemented";
+    case 503:
+      return "Service Unavailable";
+    case 504:
+      return "Gateway Timeout";
+    default:
+      return "Status";
   }
 }
 

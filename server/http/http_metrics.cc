@@ -26,9 +26,9 @@ HttpMetrics::HttpMetrics(MetricRegistry& registry)
 void HttpMetrics::RequestEnded(std::string_view route, int status, absl::Duration took) {
   Counter*& counter = requests_[{route, status}];
   if (counter == nullptr) {
-    counter = &registry_.GetCounter("spillway_http_requests_total", "Answered requests.",
-                                    {{"route", std::string(route)},
-                                     {"status", std::to_string(status)}});
+    counter =
+        &registry_.GetCounter("spillway_http_requests_total", "Answered requests.",
+                              {{"route", std::string(route)}, {"status", std::to_string(status)}});
   }
   counter->Add(1);
   Histogram*& histogram = seconds_[route];

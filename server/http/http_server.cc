@@ -3,8 +3,8 @@
 #include <netinet/in.h>
 #include <sys/socket.h>
 
-#include <cerrno>
 #include <boost/asio.hpp>
+#include <cerrno>
 #include <chrono>
 #include <cstring>
 #include <thread>
@@ -36,8 +36,8 @@ absl::StatusOr<tcp::endpoint> ParseAddress(const std::string& address) {
   uint32_t port = 0;
   if (colon == std::string::npos || !absl::SimpleAtoi(address.substr(colon + 1), &port) ||
       port > 65535) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("listen address \"", address, "\" is not HOST:PORT with a port of 0 to 65535"));
+    return absl::InvalidArgumentError(absl::StrCat(
+        "listen address \"", address, "\" is not HOST:PORT with a port of 0 to 65535"));
   }
   std::string host = address.substr(0, colon);
   if (host.size() > 2 && host.front() == '[' && host.back() == ']') {
@@ -48,8 +48,9 @@ absl::StatusOr<tcp::endpoint> ParseAddress(const std::string& address) {
   error_code error;
   const asio::ip::address ip = asio::ip::make_address(host, error);
   if (error) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "listen address \"", address, "\": the host must be an IP address, \"localhost\" or \"*\""));
+    return absl::InvalidArgumentError(
+        absl::StrCat("listen address \"", address,
+                     "\": the host must be an IP address, \"localhost\" or \"*\""));
   }
   return tcp::endpoint(ip, static_cast<uint16_t>(port));
 }
@@ -64,7 +65,8 @@ absl::Status BindError(const tcp::endpoint& endpoint, const error_code& error) {
   const std::string address = FormatAddress(endpoint);
   if (error == asio::error::address_in_use) {
     return absl::AlreadyExistsError(
-        absl::StrCat(address, " is in use: another server listens there; stop it or choose another "
+        absl::StrCat(address,
+                     " is in use: another server listens there; stop it or choose another "
                      "port with --listen"));
   }
   return absl::UnavailableError(absl::StrCat("can't listen on ", address, ": ", error.message()));
@@ -104,9 +106,7 @@ class HttpServer::Impl {
 
   std::function<void(std::function<void()>)> Poster(int32_t thread) {
     asio::io_context& context = LoopOf(thread).context;
-    return [&context](std::function<void()> function) {
-      asio::post(context, std::move(function));
-    };
+    return [&context](std::function<void()> function) { asio::post(context, std::move(function)); };
   }
 
   void SetHandler(int32_t thread, HttpHandler& handler) { LoopOf(thread).state.handler = &handler; }
@@ -183,7 +183,9 @@ class HttpServer::Impl {
   // One thread and what belongs to it.
   struct Loop {
     Loop(const HttpLimits& limits, const Clock& clock, MetricRegistry& metrics, uint64_t id_seed)
-        : context(1), work(asio::make_work_guard(context)), state(limits, clock, metrics, id_seed) {}
+        : context(1),
+          work(asio::make_work_guard(context)),
+          state(limits, clock, metrics, id_seed) {}
 
     void StopAccepting() {
       state.draining = true;

@@ -61,17 +61,17 @@ std::unique_ptr<HttpOperation> RouteTable::Handle(HttpRequest& request, Response
     return found->handler(request, writer);
   }
   if (const std::string allowed = AllowedMethods(path); !allowed.empty()) {
-    HttpResponse response = format_error_(
-        405, "method_not_allowed",
-        absl::StrCat(std::string(request.method), " is not possible on ", request.path, "; use ",
-                     allowed));
+    HttpResponse response =
+        format_error_(405, "method_not_allowed",
+                      absl::StrCat(std::string(request.method), " is not possible on ",
+                                   request.path, "; use ", allowed));
     response.headers.push_back({"Allow", allowed + ", OPTIONS"});
     writer.Send(std::move(response));
     return nullptr;
   }
-  writer.Send(format_error_(404, "unknown_url",
-                            absl::StrCat("there is no ", request.path,
-                                         " here; chat is at POST /v1/chat/completions")));
+  writer.Send(format_error_(
+      404, "unknown_url",
+      absl::StrCat("there is no ", request.path, " here; chat is at POST /v1/chat/completions")));
   return nullptr;
 }
 
