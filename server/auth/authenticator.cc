@@ -1,0 +1,66 @@
+#include "server/auth/authenticator.h"
+
+#include <openssl/crypto.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/ascii.h"
+#include "common/check.h"
+#include "server/auth/token.h"
+
+namespace spillway {
+namespace {
+
+constexpr size_t kTokenBytesMax = 1024;  // longer ones are not worth hashing
+// A digest's prefix finds its candidates; it tells nothing of a token that hashes to it.
+constexpr size_t kPrefixDigits = 8;
+
+std::string_view Prefix(std::string_view sha256_hex) { return sha256_hex.substr(0, kPrefixDigits); }
+
+}  // namespace
+
+Authenticator::Authenticator(const std::vector<std::string>& fixed_sha256_hex) {
+  for (const std::string& hash : fixed_sha256_hex) {
+    CHECK(IsSha256Hex(hash));
+    fixed_.push_back({absl::AsciiStrToLower(hash), "default"});
+  }
+  Update({});
+}
+
+void Authenticator::Update(const std::vector<TokenRecord>& tokens) {
+  auto entries = std::make_shared<Entries>(fixed_);
+  for (const TokenRecord& token : tokens) {
+    if (!token.revoked) entries->push_back({token.sha256_hex, token.tenant});
+  }
+  std::sort(entries->begin(), entries->end(),
+            [](const Entry& a, const Entry& b) { return a.sha256_hex < b.sha256_hex; });
+  MutexLock lock(mutex_);
+  entries_ = std::move(entries);
+}
+
+std::optional<Tenant> Authenticator::Check(std::string_view token) const {
+  if (token.empty() || token.size() > kTokenBytesMax) return std::nullopt;
+  const std::string hash = Sha256Hex(token);
+  const std::shared_ptr<const Entries> entries = Snapshot();
+  auto entry = std::lower_bound(entries->begin(), entries->end(), Prefix(hash),
+                                [](const Entry& candidate, std::string_view prefix) {
+                                  return Prefix(candidate.sha256_hex) < prefix;
+                                });
+  for (; entry != entries->end() && Prefix(entry->sha256_hex) == Prefix(hash); ++entry) {
+    if (entry->sha256_hex.size() == hash.size() &&
+        CRYPTO_memcmp(entry->sha256_hex.data(), hash.data(), hash.size()) == 0) {
+      return Tenant{entry->tenant};
+    }
+  }
+  return std::nullopt;
+}
+
+bool Authenticator::empty() const { return Snapshot()->empty(); }
+
+std::shared_ptr<const Authenticator::Entries> Authenticator::Snapshot() const {
+  MutexLock lock(mutex_);
+  return entries_;
+}
+
+}  // namespace spillway

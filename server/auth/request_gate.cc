@@ -1,0 +1,113 @@
+#include "server/auth/request_gate.h"
+
+#include <optional>
+#include <string>
+#include <utility>
+
+#include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+
+namespace spillway {
+namespace {
+
+absl::string_view ToAbsl(std::string_view text) { return {text.data(), text.size()}; }
+
+bool CameThroughProxy(const HttpRequest& request) {
+  for (const char* name : {"Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Real-IP"}) {
+    if (request.Header(name)) return true;
+  }
+  return false;
+}
+
+// "localhost:8080", "127.0.0.1", "[::1]:80"
+bool NamesThisMachine(std::string_view host) {
+  if (!host.empty() && host.front() == '[') {
+    const size_t end = host.find(']');
+    return host.substr(0, end) == "[::1";
+  }
+  host = host.substr(0, host.find(':'));
+  if (absl::EqualsIgnoreCase(ToAbsl(host), "localhost")) return true;
+  // Digits and dots only: "127.evil.example" is a name like any other.
+  return host.substr(0, 4) == "127." &&
+         host.find_first_not_of("0123456789.") == std::string_view::npos;
+}
+
+std::string_view HostOfOrigin(std::string_view origin) {
+  const size_t scheme = origin.find("://");
+  return scheme == std::string_view::npos ? origin : origin.substr(scheme + 3);
+}
+
+std::optional<std::string_view> WhyNotLocal(const HttpRequest& request) {
+  if (CameThroughProxy(request)) {
+    return "this listener has no token and takes no requests through a proxy; serve with a token";
+  }
+  const std::optional<std::string_view> host = request.Header("Host");
+  if (host && !NamesThisMachine(*host)) {
+    return "this listener has no token and answers only to localhost; serve with a token";
+  }
+  const std::optional<std::string_view> origin = request.Header("Origin");
+  if (origin && !NamesThisMachine(HostOfOrigin(*origin))) {
+    return "this listener has no token and takes no requests from other sites' pages; serve with a "
+           "token";
+  }
+  return std::nullopt;
+}
+
+bool TokenNeeded(const HttpRequest& request, TokenRule rule) {
+  switch (rule) {
+    case TokenRule::kNever:
+      return false;
+    case TokenRule::kUnlessLoopback:
+      return !request.listener.loopback || CameThroughProxy(request);
+    case TokenRule::kAlways:
+      return true;
+  }
+  return true;
+}
+
+}  // namespace
+
+std::string_view TokenOf(const HttpRequest& request) {
+  std::string_view token;
+  if (const auto authorization = request.Header("Authorization")) {
+    token = *authorization;
+    constexpr std::string_view kScheme = "Bearer ";
+    if (absl::StartsWithIgnoreCase(ToAbsl(token), ToAbsl(kScheme))) {
+      token.remove_prefix(kScheme.size());
+    }
+  }
+  if (token.empty()) token = request.Header("x-api-key").value_or("");
+  while (!token.empty() && token.front() == ' ') token.remove_prefix(1);
+  return token;
+}
+
+RequestGate MakeRequestGate(const Authenticator& authenticator, ErrorFormat format_error) {
+  return [&authenticator, format_error = std::move(format_error)](
+             HttpRequest& request, TokenRule rule) -> std::optional<HttpResponse> {
+    if (!request.listener.token_required) {
+      request.tenant = "local";
+      if (!request.listener.loopback || rule == TokenRule::kNever) return std::nullopt;
+      const std::optional<std::string_view> why = WhyNotLocal(request);
+      if (!why) return std::nullopt;
+      return format_error(403, "not_local", *why);
+    }
+    if (!TokenNeeded(request, rule)) return std::nullopt;
+    const std::string_view token = TokenOf(request);
+    if (std::optional<Tenant> tenant = authenticator.Check(token)) {
+      request.tenant = std::move(tenant->name);
+      return std::nullopt;
+    }
+    std::string_view message =
+        "this token is not valid here: it is misspelt, revoked or another server's";
+    if (token.empty()) message = "a token is needed: send the header Authorization: Bearer TOKEN";
+    if (authenticator.empty()) {
+      message = "this server has no tokens yet: make one with \"spillway token create NAME\"";
+    }
+    HttpResponse refusal = format_error(401, "invalid_api_key", message);
+    refusal.headers.push_back({"WWW-Authenticate", "Bearer"});
+    return refusal;
+  };
+}
+
+}  // namespace spillway

@@ -1,0 +1,25 @@
+#pragma once
+
+#include <string_view>
+
+#include "server/auth/authenticator.h"
+#include "server/http/http_types.h"
+#include "server/http/route_table.h"
+
+namespace spillway {
+
+// The token that a request carries: Authorization with or without "Bearer " (PAI-EAS sends it
+// bare), or x-api-key (Anthropic). Empty when there is none.
+std::string_view TokenOf(const HttpRequest& request);
+
+// Decides who may go on.
+//
+// A listener with tokens asks for one, but for what `TokenRule` exempts; a request that came
+// through a proxy counts as from afar even on loopback. A loopback listener without tokens trusts
+// this machine's programs, so it refuses what a web page could send through this machine's browser
+// (a foreign Host, as DNS rebinding makes it, or a foreign Origin) and what a proxy forwards.
+//
+// `authenticator` must outlive the gate, which is thread-safe.
+RequestGate MakeRequestGate(const Authenticator& authenticator, ErrorFormat format_error);
+
+}  // namespace spillway

@@ -1,0 +1,83 @@
+#include "server/auth/authenticator.h"
+
+#include <string>
+#include <vector>
+
+#include "gtest/gtest.h"
+#include "server/auth/token.h"
+
+namespace spillway {
+namespace {
+
+TokenRecord Record(const std::string& token, const std::string& tenant) {
+  return MakeTokenRecord(token, "name-" + token, tenant, absl::UnixEpoch());
+}
+
+TEST(TokenTest, TokensAreLongRandomAndHashedAsEveryoneHashes) {
+  const std::string token = NewToken();
+  EXPECT_EQ(token.size(), 3u + 64u);
+  EXPECT_EQ(token.substr(0, 3), "sk-");
+  EXPECT_NE(token, NewToken());
+  // printf abc | sha256sum
+  EXPECT_EQ(Sha256Hex("abc"), "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+}
+
+TEST(TokenTest, RecordDoesNotHoldTheToken) {
+  const std::string token = NewToken();
+  const TokenRecord record = MakeTokenRecord(token, "laptop", "alice", absl::UnixEpoch());
+  EXPECT_EQ(record.sha256_hex, Sha256Hex(token));
+  EXPECT_EQ(record.id.substr(0, 4), "tok_");
+  for (const std::string& field : {record.id, record.name, record.tenant, record.sha256_hex}) {
+    EXPECT_EQ(field.find(token.substr(3)), std::string::npos);
+  }
+}
+
+TEST(TokenTest, RecognisesHashes) {
+  EXPECT_TRUE(IsSha256Hex(Sha256Hex("x")));
+  EXPECT_TRUE(IsSha256Hex(std::string(64, 'A')));
+  EXPECT_FALSE(IsSha256Hex(std::string(63, 'a')));
+  EXPECT_FALSE(IsSha256Hex(std::string(64, 'g')));
+}
+
+TEST(AuthenticatorTest, FindsTheTenantOfAToken) {
+  Authenticator authenticator({});
+  EXPECT_TRUE(authenticator.empty());
+  std::vector<TokenRecord> tokens;
+  for (int i = 0; i < 100; ++i) {
+    tokens.push_back(Record("token-" + std::to_string(i), "tenant-" + std::to_string(i)));
+  }
+  authenticator.Update(tokens);
+  EXPECT_FALSE(authenticator.empty());
+  for (int i = 0; i < 100; ++i) {
+    const std::optional<Tenant> tenant = authenticator.Check("token-" + std::to_string(i));
+    ASSERT_TRUE(tenant.has_value()) << i;
+    EXPECT_EQ(tenant->name, "tenant-" + std::to_string(i));
+  }
+  EXPECT_FALSE(authenticator.Check("token-100").has_value());
+  EXPECT_FALSE(authenticator.Check("").has_value());
+  EXPECT_FALSE(authenticator.Check(tokens[0].sha256_hex).has_value());
+}
+
+TEST(AuthenticatorTest, RevocationTakesEffectWithTheUpdate) {
+  Authenticator authenticator({});
+  TokenRecord record = Record("a", "alice");
+  authenticator.Update({record});
+  EXPECT_TRUE(authenticator.Check("a").has_value());
+  record.revoked = absl::UnixEpoch();
+  authenticator.Update({record});
+  EXPECT_FALSE(authenticator.Check("a").has_value());
+}
+
+TEST(AuthenticatorTest, FixedHashesOutliveUpdates) {
+  std::string upper = Sha256Hex("dev");
+  for (char& c : upper) c = static_cast<char>(std::toupper(static_cast<unsigned char>(c)));
+  Authenticator authenticator({upper});
+  authenticator.Update({Record("a", "alice")});
+  const std::optional<Tenant> tenant = authenticator.Check("dev");
+  ASSERT_TRUE(tenant.has_value());
+  EXPECT_EQ(tenant->name, "default");
+  EXPECT_FALSE(authenticator.empty());
+}
+
+}  // namespace
+}  // namespace spillway

@@ -1,0 +1,96 @@
+#include "server/auth/request_gate.h"
+
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "server/auth/token.h"
+
+namespace spillway {
+namespace {
+
+using ::testing::HasSubstr;
+
+using Headers = std::vector<std::pair<std::string_view, std::string_view>>;
+
+class RequestGateTest : public ::testing::Test {
+ protected:
+  RequestGateTest() {
+    authenticator_.Update({MakeTokenRecord("secret", "n", "alice", absl::UnixEpoch())});
+  }
+
+  // 0 when the request may go on.
+  int Status(ListenerTraits listener, Headers headers, TokenRule rule = TokenRule::kAlways) {
+    request_ = HttpRequest();
+    request_.listener = listener;
+    request_.headers = std::move(headers);
+    const std::optional<HttpResponse> refusal = gate_(request_, rule);
+    body_ = refusal ? refusal->body : "";
+    return refusal ? refusal->status : 0;
+  }
+
+  static constexpr ListenerTraits kWithToken = {.token_required = true, .loopback = true};
+  static constexpr ListenerTraits kPublic = {.token_required = true, .loopback = false};
+  static constexpr ListenerTraits kLocal = {.token_required = false, .loopback = true};
+  static constexpr ListenerTraits kOpen = {.token_required = false, .loopback = false};
+
+  Authenticator authenticator_{{}};
+  RequestGate gate_ = MakeRequestGate(authenticator_, [](int status, std::string_view code,
+                                                         std::string_view message) {
+    return HttpResponse{
+        .status = status, .headers = {}, .body = std::string(code) + ": " + std::string(message)};
+  });
+  HttpRequest request_;
+  std::string body_;
+};
+
+TEST_F(RequestGateTest, TakesTheTokenAsClientsSendIt) {
+  EXPECT_EQ(Status(kWithToken, {{"authorization", "Bearer secret"}}), 0);
+  EXPECT_EQ(request_.tenant, "alice");
+  EXPECT_EQ(Status(kWithToken, {{"Authorization", "bearer secret"}}), 0);
+  EXPECT_EQ(Status(kWithToken, {{"Authorization", "secret"}}), 0);
+  EXPECT_EQ(Status(kWithToken, {{"X-Api-Key", "secret"}}), 0);
+}
+
+TEST_F(RequestGateTest, RefusesOthersWithAHint) {
+  EXPECT_EQ(Status(kWithToken, {}), 401);
+  EXPECT_THAT(body_, HasSubstr("invalid_api_key: a token is needed"));
+  EXPECT_EQ(Status(kWithToken, {{"Authorization", "Bearer wrong"}}), 401);
+  EXPECT_THAT(body_, HasSubstr("not valid here"));
+  EXPECT_EQ(Status(kWithToken, {{"Authorization", "Bearer "}}), 401);
+  authenticator_.Update({});
+  EXPECT_EQ(Status(kWithToken, {{"Authorization", "Bearer secret"}}), 401);
+  EXPECT_THAT(body_, HasSubstr("spillway token create"));
+}
+
+TEST_F(RequestGateTest, ProbesNeedNoTokenAndMetricsNoneOnLoopback) {
+  EXPECT_EQ(Status(kPublic, {}, TokenRule::kNever), 0);
+  EXPECT_EQ(Status(kWithToken, {}, TokenRule::kUnlessLoopback), 0);
+  EXPECT_EQ(Status(kPublic, {}, TokenRule::kUnlessLoopback), 401);
+  EXPECT_EQ(Status(kWithToken, {{"X-Forwarded-For", "1.2.3.4"}}, TokenRule::kUnlessLoopback), 401);
+}
+
+TEST_F(RequestGateTest, LocalListenerWithoutTokenTrustsOnlyThisMachine) {
+  for (const char* host :
+       {"localhost:8080", "LOCALHOST", "127.0.0.1:8080", "127.1.2.3", "[::1]:80"}) {
+    EXPECT_EQ(Status(kLocal, {{"Host", host}}), 0) << host;
+    EXPECT_EQ(request_.tenant, "local");
+  }
+  for (const char* host :
+       {"evil.example", "127.evil.example", "localhost.evil.example", "10.0.0.1"}) {
+    EXPECT_EQ(Status(kLocal, {{"Host", host}}), 403) << host;
+  }
+  EXPECT_EQ(Status(kLocal, {{"Host", "localhost"}, {"Origin", "http://localhost:3000"}}), 0);
+  EXPECT_EQ(Status(kLocal, {{"Host", "localhost"}, {"Origin", "https://evil.example"}}), 403);
+  EXPECT_EQ(Status(kLocal, {{"Host", "localhost"}, {"Origin", "null"}}), 403);
+  EXPECT_EQ(Status(kLocal, {{"Host", "localhost"}, {"X-Forwarded-For", "1.2.3.4"}}), 403);
+}
+
+TEST_F(RequestGateTest, OpenListenerIsOpen) {
+  EXPECT_EQ(Status(kOpen, {{"Host", "anything.example"}}), 0);
+}
+
+}  // namespace
+}  // namespace spillway
