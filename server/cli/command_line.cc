@@ -1,0 +1,205 @@
+#include "server/cli/command_line.h"
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <sstream>
+
+#include "absl/strings/str_cat.h"
+
+#ifndef SPILLWAY_VERSION
+#define SPILLWAY_VERSION "unknown"
+#endif
+
+namespace spillway {
+namespace {
+
+constexpr int32_t kHttpThreadsDefaultMax = 8;
+
+std::string StateFolder(const Environment& environment) {
+  if (!environment.xdg_state_home.empty()) return environment.xdg_state_home + "/spillway";
+  return environment.home + "/.local/state/spillway";
+}
+
+std::string DefaultModel(const Environment& environment) {
+  if (!environment.default_model.empty()) return environment.default_model;
+  const std::string cache = environment.xdg_cache_home.empty() ? environment.home + "/.cache"
+                                                               : environment.xdg_cache_home;
+  return cache + "/spillway/models/SmolLM2-135M-Instruct.Q4_1.gguf";
+}
+
+// Seconds as people write them: "5", "0.5".
+struct Seconds {
+  double drain_delay = 5;
+  double grace = 30;
+};
+
+void AddServeOptions(CLI::App& serve, ServeOptions& options, Seconds& seconds) {
+  serve
+      .add_option("--model", options.model,
+                  "GGUF file to serve. Default: $SPILLWAY_MODEL, else the model that\n"
+                  "`./dev model` puts into ~/.cache/spillway/models")
+      ->type_name("FILE");
+  serve.add_option("--model-name", options.model_name, "Name that clients ask for")
+      ->type_name("NAME");
+  serve.add_option("--workers", options.workers, "Worker processes to start, each with the model")
+      ->check(CLI::Range(0, 64))
+      ->capture_default_str();
+  serve
+      .add_option("--attach", options.attach,
+                  "A worker that runs already, by gRPC address (unix:PATH or HOST:PORT);\n"
+                  "repeatable. Without --workers none is started then")
+      ->type_name("ADDRESS");
+  serve
+      .add_option("--listen", options.listen,
+                  "Where to serve HTTP; repeatable. Port 0 takes a free one and says which")
+      ->type_name("HOST:PORT")
+      ->capture_default_str();
+  serve.add_flag("--no-auth", options.no_auth,
+                 "Ask for no token. Only for addresses of this machine, such as 127.0.0.1");
+  serve.add_flag("--allow-open-access", options.allow_open_access,
+                 "With --no-auth on other addresses: everybody who can reach them may use this\n"
+                 "server without a token");
+  serve
+      .add_option("--token-sha256", options.token_sha256,
+                  "SHA-256, in hex, of a token to accept besides the stored ones; repeatable")
+      ->type_name("HEX");
+  serve
+      .add_option("--token-sha256-file", options.token_sha256_file,
+                  "File of such hashes, one a line")
+      ->type_name("FILE");
+  serve
+      .add_option("--data-dir", options.data_folder,
+                  "Folder of the token store. Default: $XDG_STATE_HOME/spillway, else\n"
+                  "~/.local/state/spillway")
+      ->type_name("DIR");
+  serve
+      .add_option("--threads", options.worker_threads,
+                  "CPU threads of each worker. Default: the cores divided by the workers")
+      ->check(CLI::Range(0, 1024));
+  serve.add_option("--http-threads", options.http_threads, "Threads that serve HTTP")
+      ->check(CLI::Range(1, 256))
+      ->capture_default_str();
+  serve
+      .add_option("--worker-binary", options.worker_binary,
+                  "The worker program. Default: spillway-worker beside this program")
+      ->type_name("PATH");
+  serve
+      .add_option("--worker-arg", options.worker_arguments,
+                  "An argument to pass on to each worker, such as --worker-arg=--kv-bytes=1GB;\n"
+                  "repeatable")
+      ->type_name("ARG");
+  serve
+      .add_option("--drain-delay", seconds.drain_delay,
+                  "Seconds to go on serving after SIGTERM with /readyz false. Ctrl-C skips it")
+      ->check(CLI::Range(0.0, 3600.0))
+      ->capture_default_str();
+  serve
+      .add_option("--grace", seconds.grace,
+                  "Seconds that running answers then have to end; a second signal skips it")
+      ->check(CLI::Range(0.0, 3600.0))
+      ->capture_default_str();
+  serve.add_flag("--verbose", options.verbose, "Log more");
+}
+
+void AddTokenOptions(CLI::App& token, TokenCommand& command) {
+  const auto add_data_folder = [&command](CLI::App& app) {
+    app.add_option("--data-dir", command.data_folder,
+                   "Folder of the token store, as for `spillway serve`")
+        ->type_name("DIR");
+  };
+  token.require_subcommand(1);
+  CLI::App* create =
+      token.add_subcommand("create", "Make a token and print it: it is shown only this once");
+  create->add_option("name", command.name, "What it is for, e.g. open-webui")->required();
+  create->add_option("--tenant", command.tenant, "Whose it is. Default: the name");
+  add_data_folder(*create);
+  create->callback([&command] { command.action = TokenCommand::Action::kCreate; });
+  CLI::App* list =
+      token.add_subcommand("list", "List the tokens; the tokens themselves aren't kept");
+  add_data_folder(*list);
+  list->callback([&command] { command.action = TokenCommand::Action::kList; });
+  CLI::App* revoke = token.add_subcommand(
+      "revoke", "Make a token invalid; servers that run notice within a second");
+  revoke->add_option("token", command.name, "Its name or id")->required();
+  add_data_folder(*revoke);
+  revoke->callback([&command] { command.action = TokenCommand::Action::kRevoke; });
+}
+
+void FillServeDefaults(const CLI::App& serve, const Seconds& seconds,
+                       const Environment& environment, ServeOptions& options) {
+  options.drain_delay = absl::Seconds(seconds.drain_delay);
+  options.grace = absl::Seconds(seconds.grace);
+  if (!options.attach.empty() && serve.count("--workers") == 0) options.workers = 0;
+  if (options.model.empty()) options.model = DefaultModel(environment);
+  if (options.data_folder.empty()) options.data_folder = StateFolder(environment);
+  if (options.worker_binary.empty()) {
+    options.worker_binary = environment.executable_folder + "/spillway-worker";
+  }
+  if (options.worker_threads == 0) {
+    options.worker_threads = std::max(1, environment.cores / std::max(1, options.workers));
+  }
+  options.runtime_parent = environment.xdg_runtime_dir;
+}
+
+}  // namespace
+
+Command ParseCommandLine(int argc, const char* const* argv, const Environment& environment) {
+  CLI::App app(
+      "Spillway serves open language models on your own machines behind one\n"
+      "OpenAI-compatible endpoint with token auth.",
+      "spillway");
+  app.set_version_flag("--version", "spillway " SPILLWAY_VERSION);
+  app.require_subcommand(1);
+  app.footer("Start here:\n  spillway token create laptop\n  spillway serve --model FILE.gguf");
+
+  ServeOptions options;
+  Seconds seconds;
+  options.http_threads = std::clamp(environment.cores, 1, kHttpThreadsDefaultMax);
+  CLI::App* serve = app.add_subcommand("serve", "Start the workers of this machine and serve HTTP");
+  AddServeOptions(*serve, options, seconds);
+  TokenCommand token;
+  CLI::App* token_app = app.add_subcommand("token", "Make, list and revoke clients' tokens");
+  AddTokenOptions(*token_app, token);
+
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    std::ostringstream out;
+    std::ostringstream err;
+    const int code = app.exit(error, out, err);
+    return Exit{code, out.str(), err.str()};
+  }
+  if (serve->parsed()) {
+    FillServeDefaults(*serve, seconds, environment, options);
+    return options;
+  }
+  if (token.data_folder.empty()) token.data_folder = StateFolder(environment);
+  if (token.tenant.empty()) token.tenant = token.name;
+  return token;
+}
+
+bool IsLoopbackAddress(const std::string& address) {
+  const std::string host = address.substr(0, address.rfind(':'));
+  if (host == "localhost" || host == "[::1]") return true;
+  return host.rfind("127.", 0) == 0 && host.find_first_not_of("0123456789.") == std::string::npos;
+}
+
+absl::Status CheckServeOptions(const ServeOptions& options) {
+  if (options.workers == 0 && options.attach.empty()) {
+    return absl::InvalidArgumentError(
+        "there would be no worker: give --workers 1 or more, or --attach ADDRESS");
+  }
+  if (!options.no_auth || options.allow_open_access) return absl::OkStatus();
+  for (const std::string& address : options.listen) {
+    if (!IsLoopbackAddress(address)) {
+      return absl::InvalidArgumentError(absl::StrCat(
+          "--no-auth with --listen ", address,
+          " would let everybody who can reach this machine use "
+          "it. Leave --no-auth out and make a token (spillway token create NAME), listen on "
+          "127.0.0.1, or say --allow-open-access if that is what you want"));
+    }
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace spillway

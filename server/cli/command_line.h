@@ -1,0 +1,71 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/time/time.h"
+
+namespace spillway {
+
+// What the environment says; main reads it.
+struct Environment {
+  std::string home;
+  std::string xdg_state_home;
+  std::string xdg_cache_home;
+  std::string xdg_runtime_dir;
+  std::string default_model;      // SPILLWAY_MODEL
+  std::string executable_folder;  // where this program is
+  int32_t cores = 1;
+};
+
+struct ServeOptions {
+  std::string model;       // a GGUF file
+  std::string model_name;  // empty: the worker's choice
+  int32_t workers = 1;
+  std::vector<std::string> attach;  // gRPC targets of workers that run already
+  std::vector<std::string> listen = {"127.0.0.1:8080"};
+  bool no_auth = false;
+  bool allow_open_access = false;
+  std::string data_folder;
+  int32_t worker_threads = 0;  // 0: the cores divided by the workers
+  int32_t http_threads = 1;
+  std::string worker_binary;
+  std::vector<std::string> worker_arguments;  // passed on as they are
+  std::vector<std::string> token_sha256;
+  std::string token_sha256_file;
+  std::string runtime_parent;  // of the folder for the workers' sockets
+  absl::Duration drain_delay = absl::Seconds(5);
+  absl::Duration grace = absl::Seconds(30);
+  bool verbose = false;
+};
+
+struct TokenCommand {
+  enum class Action { kCreate, kList, kRevoke };
+  Action action = Action::kList;
+  std::string name;  // for kRevoke: or the id
+  std::string tenant;
+  std::string data_folder;
+};
+
+// Nothing to run: help, a version or a mistake was shown.
+struct Exit {
+  int code = 0;
+  std::string out;    // for stdout
+  std::string error;  // for stderr
+};
+
+using Command = std::variant<ServeOptions, TokenCommand, Exit>;
+
+// Reads the command line; touches nothing but memory.
+Command ParseCommandLine(int argc, const char* const* argv, const Environment& environment);
+
+// INVALID_ARGUMENT when options contradict one another or would open the server to strangers.
+absl::Status CheckServeOptions(const ServeOptions& options);
+
+// Whether only this machine can connect to "HOST:PORT".
+bool IsLoopbackAddress(const std::string& address);
+
+}  // namespace spillway

@@ -1,0 +1,60 @@
+#include "server/dialects/operations_routes.h"
+
+#include <string>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+
+namespace spillway {
+namespace {
+
+HttpResponse Text(int status, std::string body) {
+  HttpResponse response;
+  response.status = status;
+  response.content_type = "text/plain; charset=utf-8";
+  response.body = std::move(body);
+  return response;
+}
+
+HttpResponse Readiness(const Router& router, bool draining) {
+  if (draining) return Text(503, "not ready: the server is shutting down\n");
+  std::string reasons;
+  for (const ReplicaStatus& replica : router.Replicas()) {
+    if (replica.ready) return Text(200, "ready\n");
+    absl::StrAppend(&reasons, replica.name, ": ",
+                    replica.reason.empty() ? "not ready" : replica.reason, "\n");
+  }
+  return Text(503, absl::StrCat("not ready: no worker is ready\n",
+                                reasons.empty() ? "there are no workers\n" : reasons));
+}
+
+}  // namespace
+
+void AddOperationsRoutes(RouteTable& routes, const Router& router, const MetricRegistry& metrics,
+                         const std::atomic<bool>& draining) {
+  routes.Add({"GET", "/", TokenRule::kNever, [](HttpRequest&, ResponseWriter& writer) {
+                writer.Send(Text(200,
+                                 "This is Spillway, a server of language models.\n"
+                                 "Chat: POST /v1/chat/completions (OpenAI's API)\n"
+                                 "Models: GET /v1/models\n"));
+                return nullptr;
+              }});
+  routes.Add({"GET", "/healthz", TokenRule::kNever, [](HttpRequest&, ResponseWriter& writer) {
+                writer.Send(Text(200, "ok\n"));
+                return nullptr;
+              }});
+  routes.Add({"GET", "/readyz", TokenRule::kNever,
+              [&router, &draining](HttpRequest&, ResponseWriter& writer) {
+                writer.Send(Readiness(router, draining.load()));
+                return nullptr;
+              }});
+  routes.Add({"GET", "/metrics", TokenRule::kUnlessLoopback,
+              [&metrics](HttpRequest&, ResponseWriter& writer) {
+                HttpResponse response = Text(200, metrics.Scrape());
+                response.content_type = "text/plain; version=0.0.4; charset=utf-8";
+                writer.Send(std::move(response));
+                return nullptr;
+              }});
+}
+
+}  // namespace spillway

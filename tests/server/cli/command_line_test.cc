@@ -1,0 +1,120 @@
+#include "server/cli/command_line.h"
+
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+
+namespace spillway {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+
+Environment HomeOnly() {
+  Environment environment;
+  environment.home = "/home/me";
+  environment.executable_folder = "/opt/bin";
+  environment.cores = 4;
+  return environment;
+}
+
+Command Parse(std::vector<const char*> arguments, const Environment& environment = HomeOnly()) {
+  arguments.insert(arguments.begin(), "spillway");
+  return ParseCommandLine(static_cast<int>(arguments.size()), arguments.data(), environment);
+}
+
+TEST(CommandLineTest, ServeHasDefaults) {
+  const auto options = std::get<ServeOptions>(Parse({"serve"}));
+  EXPECT_EQ(options.model, "/home/me/.cache/spillway/models/SmolLM2-135M-Instruct.Q4_1.gguf");
+  EXPECT_EQ(options.data_folder, "/home/me/.local/state/spillway");
+  EXPECT_EQ(options.worker_binary, "/opt/bin/spillway-worker");
+  EXPECT_THAT(options.listen, ElementsAre("127.0.0.1:8080"));
+  EXPECT_EQ(options.workers, 1);
+  EXPECT_EQ(options.worker_threads, 4);
+  EXPECT_EQ(options.http_threads, 4);
+  EXPECT_FALSE(options.no_auth);
+  EXPECT_EQ(options.drain_delay, absl::Seconds(5));
+  EXPECT_TRUE(CheckServeOptions(options).ok());
+}
+
+TEST(CommandLineTest, EnvironmentOverridesDefaultsAndFlagsOverrideBoth) {
+  Environment environment = HomeOnly();
+  environment.xdg_state_home = "/state";
+  environment.default_model = "/models/env.gguf";
+  const auto options = std::get<ServeOptions>(Parse({"serve", "--workers", "2"}, environment));
+  EXPECT_EQ(options.model, "/models/env.gguf");
+  EXPECT_EQ(options.data_folder, "/state/spillway");
+  EXPECT_EQ(options.worker_threads, 2);
+  const auto explicit_options = std::get<ServeOptions>(
+      Parse({"serve", "--model", "m.gguf", "--data-dir", "d", "--threads", "3", "--grace", "0.5"},
+            environment));
+  EXPECT_EQ(explicit_options.model, "m.gguf");
+  EXPECT_EQ(explicit_options.data_folder, "d");
+  EXPECT_EQ(explicit_options.worker_threads, 3);
+  EXPECT_EQ(explicit_options.grace, absl::Milliseconds(500));
+}
+
+TEST(CommandLineTest, RepeatedOptions) {
+  const auto options = std::get<ServeOptions>(
+      Parse({"serve", "--listen", "127.0.0.1:0", "--listen", "[::1]:1", "--attach", "unix:/w",
+             "--worker-arg=--kv-bytes=1GB", "--token-sha256", "ab"}));
+  EXPECT_THAT(options.listen, ElementsAre("127.0.0.1:0", "[::1]:1"));
+  EXPECT_THAT(options.attach, ElementsAre("unix:/w"));
+  EXPECT_EQ(options.workers, 0);
+  EXPECT_THAT(options.worker_arguments, ElementsAre("--kv-bytes=1GB"));
+  EXPECT_THAT(options.token_sha256, ElementsAre("ab"));
+}
+
+TEST(CommandLineTest, TokenCommands) {
+  const auto create = std::get<TokenCommand>(Parse({"token", "create", "laptop"}));
+  EXPECT_EQ(create.action, TokenCommand::Action::kCreate);
+  EXPECT_EQ(create.name, "laptop");
+  EXPECT_EQ(create.tenant, "laptop");
+  EXPECT_EQ(create.data_folder, "/home/me/.local/state/spillway");
+  const auto list = std::get<TokenCommand>(Parse({"token", "list", "--data-dir", "d"}));
+  EXPECT_EQ(list.action, TokenCommand::Action::kList);
+  EXPECT_EQ(list.data_folder, "d");
+  const auto revoke = std::get<TokenCommand>(Parse({"token", "revoke", "tok_1"}));
+  EXPECT_EQ(revoke.action, TokenCommand::Action::kRevoke);
+  EXPECT_EQ(revoke.name, "tok_1");
+}
+
+TEST(CommandLineTest, HelpVersionAndMistakes) {
+  const auto help = std::get<Exit>(Parse({"serve", "--help"}));
+  EXPECT_EQ(help.code, 0);
+  EXPECT_THAT(help.out, HasSubstr("--listen"));
+  const auto version = std::get<Exit>(Parse({"--version"}));
+  EXPECT_EQ(version.code, 0);
+  EXPECT_THAT(version.out, HasSubstr("spillway "));
+  for (const auto& arguments : std::vector<std::vector<const char*>>{{},
+                                                                     {"fly"},
+                                                                     {"serve", "--wings"},
+                                                                     {"serve", "--workers", "-1"},
+                                                                     {"token"},
+                                                                     {"token", "create"}}) {
+    const auto mistake = std::get<Exit>(Parse(arguments));
+    EXPECT_NE(mistake.code, 0);
+    EXPECT_FALSE(mistake.error.empty());
+  }
+}
+
+TEST(CommandLineTest, OpenAccessMustBeSaid) {
+  ServeOptions options;
+  options.no_auth = true;
+  options.listen = {"localhost:1", "127.0.0.2:1", "[::1]:1"};
+  EXPECT_TRUE(CheckServeOptions(options).ok());
+  for (const char* address : {"0.0.0.0:80", "*:80", "10.0.0.1:80", "[::]:80", "127.evil:80"}) {
+    options.listen = {"127.0.0.1:1", address};
+    EXPECT_EQ(CheckServeOptions(options).code(), absl::StatusCode::kInvalidArgument) << address;
+  }
+  options.allow_open_access = true;
+  EXPECT_TRUE(CheckServeOptions(options).ok());
+  options.workers = 0;
+  EXPECT_FALSE(CheckServeOptions(options).ok());
+}
+
+}  // namespace
+}  // namespace spillway
