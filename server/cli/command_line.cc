@@ -36,13 +36,14 @@ struct Seconds {
 void AddServeOptions(CLI::App& serve, ServeOptions& options, Seconds& seconds) {
   serve
       .add_option("--model", options.model,
-                  "GGUF file to serve. Default: $SPILLWAY_MODEL, else the model that\n"
-                  "`./dev model` puts into ~/.cache/spillway/models")
+                  "GGUF file to serve. Default: $SPILLWAY_MODEL, else\n"
+                  "~/.cache/spillway/models/SmolLM2-135M-Instruct.Q4_1.gguf")
       ->type_name("FILE");
   serve.add_option("--model-name", options.model_name, "Name that clients ask for")
       ->type_name("NAME");
   serve.add_option("--workers", options.workers, "Worker processes to start, each with the model")
-      ->check(CLI::Range(0, 64))
+      ->check(CLI::Range(0, 64).description(""))
+      ->type_name("N")
       ->capture_default_str();
   serve
       .add_option("--attach", options.attach,
@@ -75,9 +76,11 @@ void AddServeOptions(CLI::App& serve, ServeOptions& options, Seconds& seconds) {
   serve
       .add_option("--threads", options.worker_threads,
                   "CPU threads of each worker. Default: the cores divided by the workers")
-      ->check(CLI::Range(0, 1024));
+      ->check(CLI::Range(0, 1024).description(""))
+      ->type_name("N");
   serve.add_option("--http-threads", options.http_threads, "Threads that serve HTTP")
-      ->check(CLI::Range(1, 256))
+      ->check(CLI::Range(1, 256).description(""))
+      ->type_name("N")
       ->capture_default_str();
   serve
       .add_option("--worker-binary", options.worker_binary,
@@ -91,12 +94,14 @@ void AddServeOptions(CLI::App& serve, ServeOptions& options, Seconds& seconds) {
   serve
       .add_option("--drain-delay", seconds.drain_delay,
                   "Seconds to go on serving after SIGTERM with /readyz false. Ctrl-C skips it")
-      ->check(CLI::Range(0.0, 3600.0))
+      ->check(CLI::Range(0.0, 3600.0).description(""))
+      ->type_name("SECONDS")
       ->capture_default_str();
   serve
       .add_option("--grace", seconds.grace,
                   "Seconds that running answers then have to end; a second signal skips it")
-      ->check(CLI::Range(0.0, 3600.0))
+      ->check(CLI::Range(0.0, 3600.0).description(""))
+      ->type_name("SECONDS")
       ->capture_default_str();
   serve.add_flag("--verbose", options.verbose, "Log more");
 }
