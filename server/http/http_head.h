@@ -38,13 +38,13 @@ enum class BodyFraming { kLength, kChunked, kUntilClose };
 struct ResponseHead {
   int status = 200;
   int http_version = 11;  // of the request: 10 or 11
-  std::string_view content_type;
+  std::string_view content_type = {};
   BodyFraming framing = BodyFraming::kLength;
   size_t body_bytes = 0;  // with kLength
   bool keep_alive = true;
   bool any_origin = false;
-  std::string_view date;
-  std::string_view request_id;
+  std::string_view date = {};
+  std::string_view request_id = {};
 };
 
 // From the status line to the empty line. Characters that could end a header line are dropped from

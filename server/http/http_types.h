@@ -47,8 +47,8 @@ struct HttpRequest {
 struct HttpResponse {
   int status = 200;
   std::string content_type = "application/json";
-  std::vector<HttpHeader> headers;
-  std::string body;
+  std::vector<HttpHeader> headers = {};
+  std::string body = {};
 };
 
 // Where an answer goes: either one Send(), or BeginStream(), writes, and one of EndStream() and

@@ -1,0 +1,48 @@
+// POST bodies of OpenAI's chat and completions, as strangers may send them. Whatever parses must
+// keep the promises that the router relies on.
+#include "server/dialects/openai_request.h"
+
+#include <cstddef>
+#include <cstdint>
+#include <string_view>
+#include <variant>
+
+#include "common/check.h"
+#include "server/dialects/json_escape.h"
+#include "server/dialects/json_fields.h"
+#include "server/dialects/openai_error.h"
+
+namespace {
+
+void CheckResult(const spillway::OpenAiParseResult& result) {
+  const spillway::OpenAiLimits limits;
+  if (const auto* error = std::get_if<spillway::OpenAiError>(&result)) {
+    CHECK(error->status == 400);
+    CHECK(!error->message.empty());
+    // The error's JSON must be valid whatever it quotes.
+    CHECK(spillway::JsonDepth(spillway::ErrorJson(*error)) == 2);
+    return;
+  }
+  const spillway::GenerateRequest& request = std::get<spillway::OpenAiRequest>(result).generate;
+  CHECK(request.choices >= 1 && request.choices <= limits.choices_max);
+  CHECK(request.new_tokens_max >= 0);
+  CHECK(request.sampling.temperature >= 0 && request.sampling.temperature <= 2);
+  CHECK(request.sampling.top_p > 0 && request.sampling.top_p <= 1);
+  CHECK(request.sampling.min_p >= 0 && request.sampling.min_p < 1);
+  CHECK(request.sampling.top_k >= 0);
+  CHECK(request.sampling.repetition_penalty > 0);
+  CHECK(request.stop_strings.size() <= limits.stop_strings_max);
+  for (const std::string& stop : request.stop_strings) CHECK(!stop.empty());
+}
+
+}  // namespace
+
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+  const std::string_view body(reinterpret_cast<const char*>(data), size);
+  CheckResult(spillway::ParseChatRequest(body, spillway::OpenAiLimits()));
+  CheckResult(spillway::ParseCompletionRequest(body, spillway::OpenAiLimits()));
+  std::string escaped;
+  spillway::AppendJsonString(escaped, body);
+  CHECK(escaped.size() >= 2 + size / 4);
+  return 0;
+}
