@@ -69,7 +69,31 @@ function(spillway_binary name)
   _spillway_link(${name} PRIVATE DEPS ${ARG_DEPS} LIBS ${ARG_LIBS})
 endfunction()
 
-# spillway_test(path/to/foo_test [LABEL unit|simulation|integration] [DEPS …] [LIBS …] [SOURCES extra.cc …])
+# What runs under asan and ubsan in a plain ./dev test: whatever parses bytes, and the scheduler. A
+# test whose path begins with one of these gets the label `sanitize` and belongs to the target
+# `sanitize_tests`. (./dev test --full sanitizes everything.)
+set(SPILLWAY_SANITIZED_TESTS common/ fuzz/ scheduler/ router/ server/auth/ server/dialects/ server/http/
+                             worker/model/gguf worker/model/model_spec worker/sampling/ worker/text/)
+add_custom_target(sanitize_tests)
+
+# Gives the test `path`, built by `target`, its labels and where GoogleTest reports its cases
+# (tools/summarize_tests.py counts them).
+function(_spillway_register path target label timeout)
+  foreach(prefix IN LISTS SPILLWAY_SANITIZED_TESTS)
+    string(FIND ${path} ${prefix} position)
+    if(position EQUAL 0)
+      list(APPEND label sanitize)
+      add_dependencies(sanitize_tests ${target})
+      break()
+    endif()
+  endforeach()
+  string(REPLACE "/" "_" name ${path})
+  set_tests_properties(${path} PROPERTIES LABELS "${label}" TIMEOUT ${timeout} ENVIRONMENT
+                                          "GTEST_OUTPUT=xml:${CMAKE_BINARY_DIR}/test_results/${name}.xml")
+endfunction()
+
+# spillway_test(path/to/foo_test [LABEL unit|simulation|integration] [TIMEOUT seconds] [DEPS …] [LIBS …]
+#               [SOURCES extra.cc …] [ARGS …])
 # Builds tests/path/to/foo_test.cc and registers it with ctest under that path.
 function(spillway_test path)
   cmake_parse_arguments(ARG "" "LABEL;TIMEOUT" "SOURCES;DEPS;LIBS;ARGS" ${ARGN})
@@ -87,8 +111,7 @@ function(spillway_test path)
                                              SPILLWAY_BINARY_DIR="${CMAKE_BINARY_DIR}")
   _spillway_link(${name} PRIVATE DEPS ${ARG_DEPS} LIBS ${ARG_LIBS})
   add_test(NAME ${path} COMMAND ${name} ${ARG_ARGS})
-  set_tests_properties(${path} PROPERTIES LABELS ${ARG_LABEL} TIMEOUT ${ARG_TIMEOUT} SKIP_REGULAR_EXPRESSION
-                                          "\\[  SKIPPED \\]")
+  _spillway_register(${path} ${name} ${ARG_LABEL} ${ARG_TIMEOUT})
 endfunction()
 
 # spillway_fuzz(name DEPS …): tests/fuzz/name.cc with LLVMFuzzerTestOneInput and the corpus
@@ -105,7 +128,7 @@ function(spillway_fuzz name)
   else()
     target_sources(fuzz_${name} PRIVATE ${CMAKE_SOURCE_DIR}/tests/fuzz/replay_main.cc)
     add_test(NAME fuzz/${name} COMMAND fuzz_${name} ${CMAKE_SOURCE_DIR}/tests/fuzz/corpus/${name})
-    set_tests_properties(fuzz/${name} PROPERTIES LABELS unit TIMEOUT 120)
+    _spillway_register(fuzz/${name} fuzz_${name} unit 120)
   endif()
 endfunction()
 
