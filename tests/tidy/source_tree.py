@@ -6,6 +6,7 @@ import subprocess
 from typing import NamedTuple
 
 CPP_SUFFIXES = (".h", ".cc", ".cu", ".inc")
+MADE = (".git", ".venv", ".cache", "build")
 
 # Comments and literals, leftmost first. Digit separators (1'000) are not character literals.
 _NOT_CODE = re.compile(
@@ -55,7 +56,7 @@ def includes_of(text):
 
 
 class SourceTree:
-    """The files of a folder: what git tracks or would, or all when it is no repository."""
+    """The files of a folder: what git tracks or would; without git all but what is made there."""
 
     def __init__(self, root):
         self.root = pathlib.Path(root)
@@ -63,14 +64,22 @@ class SourceTree:
         self._texts = {}
 
     def _list(self):
-        if (self.root / ".git").exists():
+        names = self._list_by_git() or [
+            path.relative_to(self.root).as_posix() for path in self.root.rglob("*")
+            if path.relative_to(self.root).parts[0] not in MADE
+            and "__pycache__" not in path.parts]
+        return [name for name in set(names) if (self.root / name).is_file()]
+
+    def _list_by_git(self):
+        if not (self.root / ".git").exists():
+            return []
+        try:
             listing = subprocess.run(
                 ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
                 cwd=self.root, check=True, capture_output=True, text=True).stdout
-            names = [name for name in listing.split("\0") if name]
-        else:
-            names = [str(path.relative_to(self.root)) for path in self.root.rglob("*")]
-        return [name for name in set(names) if (self.root / name).is_file()]
+        except (OSError, subprocess.CalledProcessError):  # no git, or a tree of another owner
+            return []
+        return [name for name in listing.split("\0") if name]
 
     def text(self, path):
         if path not in self._texts:
