@@ -1,0 +1,185 @@
+"""What people do with OpenAI's Python SDK works, and says the same streamed and whole."""
+
+import openai
+import pytest
+
+QUESTION = [{"role": "user", "content": "Name three rivers and where they end."}]
+
+
+def chat(client, model, **options):
+    options = {"messages": QUESTION, "temperature": 0, "max_tokens": 24, **options}
+    return client.chat.completions.create(model=model, **options)
+
+
+def joined(chunks, choice=0):
+    """(text, finish reason) of one choice of a stream."""
+    text, reason = "", None
+    for chunk in chunks:
+        for part in chunk.choices:
+            if part.index != choice:
+                continue
+            assert reason is None, "a delta after the end"
+            text += (part.delta.content or "") if hasattr(part, "delta") else part.text
+            reason = part.finish_reason
+    return text, reason
+
+
+def test_models_are_listed(client):
+    models = client.models.list().data
+    assert [model.id for model in models] == ["smollm2-135m-instruct"]
+    assert client.models.retrieve(models[0].id).object == "model"
+
+
+def test_chat_answers_and_counts(client, model):
+    answer = chat(client, model)
+    assert answer.object == "chat.completion"
+    assert answer.model == model
+    choice = answer.choices[0]
+    assert choice.message.role == "assistant"
+    assert len(choice.message.content) > 20
+    assert choice.finish_reason == "length"
+    assert answer.usage.completion_tokens == 24
+    assert answer.usage.prompt_tokens > 10
+    assert answer.usage.total_tokens == answer.usage.prompt_tokens + 24
+
+
+def test_answer_ends_by_itself(client, model):
+    answer = chat(client, model, messages=[{"role": "user", "content": "Say only: hello"}],
+                  max_tokens=200)
+    assert answer.choices[0].finish_reason == "stop"
+    assert answer.usage.completion_tokens < 200
+    assert "<|im_end|>" not in answer.choices[0].message.content
+
+
+def test_stream_says_what_the_whole_answer_says(client, model):
+    whole = chat(client, model)
+    chunks = list(chat(client, model, stream=True))
+    text, reason = joined(chunks)
+    assert text == whole.choices[0].message.content
+    assert reason == whole.choices[0].finish_reason
+    assert chunks[0].choices[0].delta.role == "assistant"
+    assert len(chunks) > 5
+    assert len({chunk.id for chunk in chunks}) == 1
+
+
+def test_stream_reports_usage_only_when_asked(client, model):
+    assert all(chunk.usage is None for chunk in chat(client, model, stream=True))
+    *others, last = chat(client, model, stream=True, stream_options={"include_usage": True})
+    assert all(chunk.usage is None for chunk in others)
+    assert last.choices == []
+    assert last.usage.completion_tokens == 24
+    assert last.usage.prompt_tokens == chat(client, model).usage.prompt_tokens
+
+
+def test_text_beyond_ascii_arrives_whole(client, model):
+    question = [{"role": "user", "content": "Repeat exactly: 你好世界 😀 naïve"}]
+    whole = chat(client, model, messages=question).choices[0].message.content
+    text, _ = joined(chat(client, model, messages=question, stream=True))
+    assert text == whole
+
+
+def test_system_message_and_turns(client, model):
+    turns = [{"role": "system", "content": "You are terse."}, *QUESTION,
+             {"role": "assistant", "content": "The Nile, the Rhine and the Po."},
+             {"role": "user", "content": [{"type": "text", "text": "And one more?"}]}]
+    answer = chat(client, model, messages=turns)
+    assert answer.choices[0].message.content
+    assert answer.usage.prompt_tokens > chat(client, model).usage.prompt_tokens
+
+
+def test_completion(client, model):
+    options = {"model": model, "prompt": "The capital of France is", "temperature": 0,
+               "max_tokens": 12}
+    whole = client.completions.create(**options)
+    assert "Paris" in whole.choices[0].text
+    assert whole.usage.completion_tokens == 12
+    text, reason = joined(client.completions.create(**options, stream=True))
+    assert (text, reason) == (whole.choices[0].text, "length")
+
+
+def test_stop_string_ends_the_answer_before_itself(client, model):
+    whole = chat(client, model, max_tokens=48).choices[0].message.content
+    stop = whole[len(whole) // 2:len(whole) // 2 + 4]
+    expected = whole[:whole.index(stop)]
+    stopped = chat(client, model, max_tokens=48, stop=[stop, "never said"]).choices[0]
+    assert (stopped.message.content, stopped.finish_reason) == (expected, "stop")
+    assert joined(chat(client, model, max_tokens=48, stop=stop, stream=True)) == (expected, "stop")
+
+
+def test_seed_repeats_and_other_seeds_differ(client, model):
+    def sample(seed):
+        return chat(client, model, temperature=1, seed=seed).choices[0].message.content
+    assert sample(7) == sample(7)
+    assert len({sample(seed) for seed in (7, 8, 9)}) > 1
+
+
+def test_two_choices(client, model):
+    one = chat(client, model, temperature=1, seed=7)
+    two = chat(client, model, temperature=1, seed=7, n=2)
+    assert [choice.index for choice in two.choices] == [0, 1]
+    texts = [choice.message.content for choice in two.choices]
+    assert texts[0] == one.choices[0].message.content
+    assert texts[1] != texts[0]
+    assert two.usage.prompt_tokens == one.usage.prompt_tokens
+    assert two.usage.completion_tokens == 48
+    chunks = list(chat(client, model, temperature=1, seed=7, n=2, stream=True))
+    assert [joined(chunks, choice)[0] for choice in (0, 1)] == texts
+
+
+def test_logit_bias_decides(client, model):
+    text = client.completions.create(model=model, prompt="The capital of France is", temperature=0,
+                                     max_tokens=3, logit_bias={"28": 100}).choices[0].text
+    assert text and text == text[:len(text) // 3] * 3
+
+
+def test_unknown_model_names_those_there_are(client):
+    with pytest.raises(openai.NotFoundError) as error:
+        chat(client, "gpt-17")
+    assert error.value.code == "model_not_found"
+    assert "gpt-17" in error.value.message
+    assert "smollm2-135m-instruct" in error.value.message
+
+
+def test_prompt_beyond_the_context(client, model):
+    long = [{"role": "user", "content": "river " * 20_000}]
+    for stream in (False, True):
+        with pytest.raises(openai.BadRequestError) as error:
+            chat(client, model, messages=long, stream=stream)
+        assert error.value.code == "context_length_exceeded"
+
+
+@pytest.mark.parametrize("options, field", [
+    ({"temperature": 3}, "temperature"),
+    ({"top_p": -1}, "top_p"),
+    ({"max_tokens": 0}, "max_tokens"),
+    ({"n": 0}, "n"),
+    ({"presence_penalty": 5}, "presence_penalty"),
+    ({"messages": []}, "messages"),
+    ({"extra_body": {"stop": 7}}, "stop"),
+])
+def test_wrong_parameter_is_named(client, model, options, field):
+    with pytest.raises(openai.BadRequestError) as error:
+        chat(client, model, **options)
+    assert error.value.param == field
+    assert field in error.value.message
+
+
+def test_wrong_key(server, model):
+    with openai.OpenAI(base_url=server.base_url, api_key="sk-wrong", max_retries=0) as stranger:
+        with pytest.raises(openai.AuthenticationError) as error:
+            chat(stranger, model)
+    assert error.value.code == "invalid_api_key"
+
+
+def test_async_client(server, model):
+    import asyncio
+
+    async def ask():
+        async with openai.AsyncOpenAI(base_url=server.base_url, api_key=server.token,
+                                      max_retries=0) as client:
+            stream = await client.chat.completions.create(
+                model=model, messages=QUESTION, temperature=0, max_tokens=24, stream=True)
+            return "".join([chunk.choices[0].delta.content or "" async for chunk in stream])
+
+    with openai.OpenAI(base_url=server.base_url, api_key=server.token, max_retries=0) as client:
+        assert asyncio.run(ask()) == chat(client, model).choices[0].message.content

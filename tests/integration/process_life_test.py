@@ -1,0 +1,118 @@
+"""Processes start, die and end: the front door outlives its worker, and leaves none behind."""
+
+import concurrent.futures
+import json
+import signal
+import subprocess
+import time
+
+from spillway_process import BINARY, EXIT_SECONDS_MAX, MODEL, READY_SECONDS_MAX, is_running, \
+    wait_until
+
+CHAT = "/v1/chat/completions"
+BODY = {"messages": [{"role": "user", "content": "Name three rivers and where they end."}],
+        "temperature": 0, "max_tokens": 120, "ignore_eos": True}
+
+
+def answers(server):
+    return server.post(CHAT, {**BODY, "max_tokens": 4}).status == 200
+
+
+def read_stream(server, on_event=lambda count: None):
+    """(text, ended well): `on_event` hears the number of events so far."""
+    connection = server.connection()
+    connection.request("POST", CHAT, json.dumps({**BODY, "stream": True}),
+                       {"Authorization": f"Bearer {server.token}",
+                        "Content-Type": "application/json"})
+    reply = connection.getresponse()
+    assert reply.status == 200
+    text, count, done = "", 0, False
+    try:
+        while line := reply.readline():
+            if not line.startswith(b"data: "):
+                continue
+            data = line[len(b"data: "):].strip()
+            if data == b"[DONE]":
+                done = True
+                continue
+            event = json.loads(data)
+            if "error" in event:
+                continue
+            text += event["choices"][0]["delta"].get("content") or ""
+            count += 1
+            on_event(count)
+    except OSError:  # an aborted body
+        pass
+    finally:
+        connection.close()
+    return text, done
+
+
+def test_killed_worker_is_replaced_and_serves_again(start_server):
+    server = start_server().wait_ready()
+    print(f"start to ready: {time.monotonic() - server.begun:.1f} s")
+    whole = server.post(CHAT, BODY).json["choices"][0]["message"]["content"]
+    [worker] = server.worker_pids()
+
+    def kill_at_the_tenth(count):
+        if count == 10:
+            subprocess.run(["kill", "-9", str(worker)], check=True)
+
+    text, done = read_stream(server, kill_at_the_tenth)
+    # Either the rest came, from the new worker, or the end says plainly that it didn't.
+    assert whole.startswith(text)
+    assert done == (text == whole)
+    print("the stream was resumed" if done else "the stream was broken off with an error")
+
+    wait_until(lambda: answers(server), READY_SECONDS_MAX, lambda: server.log())
+    assert server.worker_pids() and server.worker_pids() != [worker]
+    assert server.post(CHAT, BODY).json["choices"][0]["message"]["content"] == whole
+
+
+def test_requests_without_a_ready_worker_are_refused_or_wait(start_server):
+    server = start_server().wait_listening()
+    while server.get("/readyz").status != 200:
+        assert server.get("/healthz").status == 200
+        reply = server.post(CHAT, {**BODY, "max_tokens": 1})
+        if reply.status != 200:
+            assert reply.status == 503
+            assert int(reply.headers["retry-after"]) > 0
+    assert answers(server)
+
+
+def test_sigterm_lets_a_stream_finish_and_leaves_nothing(start_server):
+    server = start_server().wait_ready()
+    whole = server.post(CHAT, BODY).json["choices"][0]["message"]["content"]
+    [worker] = server.worker_pids()
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        stream = pool.submit(
+            read_stream, server,
+            lambda count: server.send_signal(signal.SIGTERM) if count == 3 else None)
+        assert stream.result() == (whole, True)
+    assert server.wait_exit() == 0
+    assert not is_running(worker)
+
+
+def test_second_ctrl_c_or_a_kill_leaves_no_worker(start_server):
+    server = start_server().wait_ready()
+    [worker] = server.worker_pids()
+    server.send_signal(signal.SIGKILL)
+    server.wait_exit()
+    wait_until(lambda: not is_running(worker), EXIT_SECONDS_MAX, "the worker outlived its parent")
+
+
+def test_taken_port_is_named(server, tmp_path):
+    result = subprocess.run(
+        [BINARY, "serve", "--model", MODEL, "--listen", f"127.0.0.1:{server.port}", "--data-dir",
+         tmp_path / "data"], capture_output=True, text=True, timeout=READY_SECONDS_MAX, check=False)
+    assert result.returncode not in (0, None)
+    assert f"127.0.0.1:{server.port}" in result.stderr + result.stdout
+
+
+def test_missing_model_is_named(tmp_path):
+    result = subprocess.run(
+        [BINARY, "serve", "--model", tmp_path / "gone.gguf", "--listen", "127.0.0.1:0",
+         "--data-dir", tmp_path / "data"], capture_output=True, text=True,
+        timeout=READY_SECONDS_MAX, check=False)
+    assert result.returncode not in (0, None)
+    assert "gone.gguf" in result.stderr + result.stdout

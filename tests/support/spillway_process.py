@@ -1,0 +1,197 @@
+"""A real `spillway serve` with its workers, for tests."""
+
+import hashlib
+import http.client
+import json
+import os
+import pathlib
+import re
+import secrets
+import signal
+import subprocess
+import threading
+import time
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+BINARY = pathlib.Path(os.environ.get("SPILLWAY_BINARY", ROOT / "build/release/bin/spillway"))
+MODEL = pathlib.Path(
+    os.environ.get("SPILLWAY_MODEL", ROOT / "build/models/SmolLM2-135M-Instruct.Q4_1.gguf"))
+
+# Generous: a shared machine with all cores busy must not fail a test.
+READY_SECONDS_MAX = 120
+EXIT_SECONDS_MAX = 60
+
+_LISTENING = re.compile(r"listening on http://([\d.]+):(\d+)")
+_METRIC = re.compile(r"^(\w+)(?:\{([^}]*)\})? ([^ ]+)$")
+
+
+class SpillwayProcess:
+    """Starts in the constructor; Stop it with stop(), or use it as a context manager.
+
+    The token `self.token` is valid. Its log goes to `log_path`.
+    """
+
+    def __init__(self, data_dir, *arguments, model=MODEL):
+        self.data_dir = pathlib.Path(data_dir)
+        self.token = "sk-" + secrets.token_urlsafe(32)
+        self.log_path = self.data_dir.with_suffix(".log")
+        self.host, self.port = None, None
+        self.begun = time.monotonic()
+        command = [
+            str(BINARY), "serve", "--model", str(model), "--listen", "127.0.0.1:0", "--data-dir",
+            str(self.data_dir), "--token-sha256",
+            hashlib.sha256(self.token.encode()).hexdigest(), *arguments
+        ]
+        self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                                         stderr=subprocess.STDOUT, text=True, errors="replace")
+        self._listening = threading.Event()
+        self._reader = threading.Thread(target=self._read_log, daemon=True)
+        self._reader.start()
+
+    def _read_log(self):
+        with open(self.log_path, "w", encoding="utf-8") as log:
+            for line in self._process.stdout:
+                log.write(line)
+                log.flush()
+                match = _LISTENING.search(line)
+                if match and not self._listening.is_set():
+                    self.host, self.port = match.group(1), int(match.group(2))
+                    self._listening.set()
+        self._listening.set()  # the end of its output: nobody need wait any more
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.stop()
+
+    # ---- life ----
+
+    def wait_listening(self):
+        if not self._listening.wait(READY_SECONDS_MAX) or self.port is None:
+            raise AssertionError(f"spillway doesn't listen; its log:\n{self.log()}")
+        return self
+
+    def wait_ready(self):
+        self.wait_listening()
+        wait_until(lambda: self.get("/readyz").status == 200, READY_SECONDS_MAX,
+                   lambda: f"spillway is not ready; its log:\n{self.log()}")
+        return self
+
+    @property
+    def pid(self):
+        return self._process.pid
+
+    def send_signal(self, number):
+        self._process.send_signal(number)
+
+    def wait_exit(self):
+        """Its exit code; negative: the signal that ended it."""
+        return self._process.wait(EXIT_SECONDS_MAX)
+
+    def stop(self):
+        if self._process.poll() is None:
+            self._process.send_signal(signal.SIGTERM)
+            try:
+                self._process.wait(EXIT_SECONDS_MAX)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait()
+        self._reader.join(5)
+
+    def log(self):
+        return self.log_path.read_text(encoding="utf-8", errors="replace")
+
+    def worker_pids(self):
+        return [pid for pid in child_pids(self.pid) if command_of(pid) == "spillway-worker"]
+
+    # ---- talking to it ----
+
+    @property
+    def base_url(self):
+        return f"http://{self.host}:{self.port}/v1"
+
+    def connection(self, timeout=120):
+        return http.client.HTTPConnection(self.host, self.port, timeout=timeout)
+
+    def get(self, path, headers=None):
+        return self._request("GET", path, None, headers or {})
+
+    def post(self, path, body, headers=None):
+        """`body`: bytes, or what becomes JSON. With the valid token unless `headers` has one."""
+        headers = {"Authorization": f"Bearer {self.token}", "Content-Type": "application/json",
+                   **(headers or {})}
+        if not isinstance(body, bytes):
+            body = json.dumps(body).encode()
+        return self._request("POST", path, body, {k: v for k, v in headers.items() if v is not None})
+
+    def _request(self, method, path, body, headers):
+        connection = self.connection()
+        try:
+            connection.request(method, path, body, headers)
+            reply = connection.getresponse()
+            return Reply(reply.status, dict(reply.getheaders()), reply.read())
+        finally:
+            connection.close()
+
+    def metric(self, name):
+        """The sum over all label sets of a metric; None when there is none."""
+        values = [
+            float(match.group(3)) for line in self.get("/metrics").text.splitlines()
+            if (match := _METRIC.match(line)) and match.group(1) == name
+        ]
+        return sum(values) if values else None
+
+
+class Reply:
+
+    def __init__(self, status, headers, body):
+        self.status = status
+        self.headers = {name.lower(): value for name, value in headers.items()}
+        self.body = body
+
+    @property
+    def text(self):
+        return self.body.decode()
+
+    @property
+    def json(self):
+        return json.loads(self.body)
+
+
+def wait_until(condition, seconds_max, message):
+    """Polls `condition`; fails with `message()` after `seconds_max`. Connection errors are false."""
+    deadline = time.monotonic() + seconds_max
+    while True:
+        try:
+            if condition():
+                return
+        except OSError:
+            pass
+        if time.monotonic() > deadline:
+            raise AssertionError(message() if callable(message) else message)
+        time.sleep(0.02)
+
+
+def child_pids(pid):
+    children = []
+    for task in pathlib.Path(f"/proc/{pid}/task").glob("*/children"):
+        try:
+            children.extend(int(word) for word in task.read_text().split())
+        except OSError:
+            pass
+    return children
+
+
+def command_of(pid):
+    """Its program's name; empty when there is no such process, or a dead one not yet waited for."""
+    try:
+        if re.search(r"^State:\s*Z", pathlib.Path(f"/proc/{pid}/status").read_text(), re.MULTILINE):
+            return ""
+        return pathlib.Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")[0].decode().split("/")[-1]
+    except OSError:
+        return ""
+
+
+def is_running(pid):
+    return command_of(pid) != ""
