@@ -28,7 +28,8 @@ class Ban(NamedTuple):
 BANS = [
     Ban("wall_clock",
         re.compile(r"\babsl::Now\s*\(|\b(?:system_clock|steady_clock|high_resolution_clock)::now\b|"
-                   r"(?<![\w.>])(?:std::|::)?(?:time|gettimeofday|clock_gettime)\s*\("),
+                   r"\b(?:gettimeofday|clock_gettime)\s*\(|(?:std|(?<!\w))::time\s*\(|"
+                   r"(?<![\w.>:])time\s*\(\s*(?:nullptr|NULL|0|&)"),
         "take `absl::Time now`, or own a Clock in a loop (common/clock.h)",
         but_not=re.compile(r"common/clock\.cc$|(.*/)?main\.cc$|bench/")),
     Ban("sleep",

@@ -133,6 +133,21 @@ class CheckTreeTest(unittest.TestCase):
                            "set(sources tokenizer.cc)\n"
                            "spillway_library(worker/text SOURCES ${sources})\n")
 
+    def test_targets_may_stand_in_a_loop(self):
+        loop = "foreach(name rms_norm rope)\n" \
+               "  spillway_test(worker/kernels/${name}_test DEPS worker/kernels)\nendforeach()\n"
+        rest = "spillway_fuzz(tokenizer DEPS worker/text)\n"
+        findings, _ = self.check({
+            "tests/CMakeLists.txt": loop + rest,
+            "tests/worker/kernels/rope_test.cc": '#include "common/clock.h"\n'})
+        self.assertEqual([(finding.line, finding.message) for finding in findings], [
+            (2, "worker/kernels/rope_test includes from common "
+                "(tests/worker/kernels/rope_test.cc:1); add it to DEPS"),
+            (2, "worker/kernels/rope_test includes nothing from worker/kernels; "
+                "take it out of DEPS")])
+        self.assertEqual(self.found("tests/CMakeLists.txt", loop + rest + "spillway_binary(x\n"
+                                    "  DEPS common)\n")[-1][:2], ("tests/CMakeLists.txt", 5))
+
     def test_source_in_no_target(self):
         self.assert_finds("unbuilt", "scheduler/forgotten.cc", "\n")
 
@@ -158,6 +173,7 @@ class CheckTreeTest(unittest.TestCase):
                 ("wall_clock", "auto t = absl::Now();"),
                 ("wall_clock", "auto t = std::chrono::steady_clock::now();"),
                 ("wall_clock", "auto t = time(nullptr);"),
+                ("wall_clock", "auto t = std::time(&now);"),
                 ("sleep", "std::this_thread::sleep_for(x);"),
                 ("sleep", "usleep(10);"),
                 ("unseeded_random", "int r = rand();"),
@@ -189,6 +205,7 @@ class CheckTreeTest(unittest.TestCase):
                 "new (place) Foo(1);",
                 "int runtime(int x);",
                 "clock.time();",
+                "absl::Time time(clock);",
                 "static constexpr int kCount = 1;",
                 "static const std::string_view kName = name;",
                 "static int Count(int x);",

@@ -8,7 +8,11 @@ from include_rules import part_of
 from source_tree import Finding, includes_of, line_of
 
 _COMMAND = re.compile(r"^[ \t]*(\w+)[ \t]*\(([^()]*)\)", re.MULTILINE)
+_FOREACH = re.compile(r"^[ \t]*foreach[ \t]*\(([^()]*)\)(.*?)^[ \t]*endforeach[ \t]*\([^()]*\)",
+                      re.MULTILINE | re.DOTALL)
 _KEYWORDS = ("SOURCES", "DEPS", "LIBS", "PCH", "LABEL", "TIMEOUT", "ARGS")
+# The one is part of every fuzz target; the others are built against other people's libraries.
+_BUILT_ELSEWHERE = ("tests/fuzz/replay_main.cc", "tools/")
 # Built by hand in proto/CMakeLists.txt: generated code.
 _PROTO = "proto"
 
@@ -51,12 +55,31 @@ def read_targets(tree):
     return targets
 
 
+def _commands(text, first_line=1):
+    """(command, arguments, line) of each call, the body of a foreach() once per item."""
+    position = 0
+    for loop in _FOREACH.finditer(text):
+        yield from _plain_commands(text[position:loop.start()], first_line + text.count(
+            "\n", 0, position))
+        variable, *items = [word for word in loop.group(1).split() if word not in ("IN", "ITEMS")]
+        for item in items:
+            yield from _commands(loop.group(2).replace("${%s}" % variable, item),
+                                 first_line + text.count("\n", 0, loop.start(2)))
+        position = loop.end()
+    yield from _plain_commands(text[position:], first_line + text.count("\n", 0, position))
+
+
+def _plain_commands(text, first_line):
+    for match in _COMMAND.finditer(text):
+        yield match.group(1), match.group(2), first_line + line_of(text, match.start(1)) - 1
+
+
 def _read_file(path, text):
     text = re.sub(r"#[^\n]*", lambda match: " " * len(match.group()), text)
     folder = posixpath.dirname(path)
     variables, targets = {}, []
-    for match in _COMMAND.finditer(text):
-        command, words = match.group(1), list(_words(match.group(2), variables))
+    for command, arguments, line in _commands(text):
+        words = list(_words(arguments, variables))
         if command == "set" and words:
             variables[words[0]] = words[1:]
         elif command == "list" and words[:1] == ["APPEND"]:
@@ -68,7 +91,7 @@ def _read_file(path, text):
         elif command.startswith("spillway_") and words:
             kind = command[len("spillway_"):]
             if kind in ("library", "binary", "test", "fuzz", "bench"):
-                targets.append(_read_target(kind, path, line_of(text, match.start(1)), words))
+                targets.append(_read_target(kind, path, line, words))
     return targets
 
 
@@ -145,7 +168,7 @@ def check(tree):
         findings.extend(_check_deps(tree, owners, target))
     built = {source for target in targets for source in target.sources}
     for path in tree.cpp_paths():
-        if not path.endswith(".cc") or path in built or path == "tests/fuzz/replay_main.cc":
+        if not path.endswith(".cc") or path in built or path.startswith(_BUILT_ELSEWHERE):
             continue
         how = "spillway_test()" if path.endswith("_test.cc") else "a target"
         findings.append(Finding(path, 1, "unbuilt",
