@@ -12,7 +12,7 @@ def token(data_dir, *arguments):
 
 
 def create(data_dir, name):
-    result = token(data_dir, "create", "--name", name)
+    result = token(data_dir, "create", name)
     assert result.returncode == 0, result.stderr
     [secret] = re.findall(r"sk-[\w-]{40,}", result.stdout)
     return secret
@@ -46,7 +46,7 @@ def test_secret_is_kept_nowhere(server):
 
 def test_name_in_use_and_unknown_name(tmp_path):
     create(tmp_path, "laptop")
-    again = token(tmp_path, "create", "--name", "laptop")
+    again = token(tmp_path, "create", "laptop")
     assert again.returncode != 0
     assert "laptop" in again.stderr
     gone = token(tmp_path, "revoke", "nobody")

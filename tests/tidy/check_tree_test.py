@@ -258,6 +258,7 @@ class CheckTreeTest(unittest.TestCase):
     def test_prose_names_what_exists(self):
         self.assert_finds("dead_link", "README.md", "[gone](docs/gone.md)\n")
         self.assert_finds("dead_path", "README.md", "see `router/gone.h`\n")
+        self.assert_passes("README.md", "see `router/NAME.h`\n")
         self.assert_finds("dead_command", "README.md", "run ./dev deploy\n")
         self.assert_finds("dead_command", "README.md", "run ./dev test --fast\n")
 

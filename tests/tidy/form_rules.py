@@ -13,7 +13,7 @@ TEXT_SUFFIXES = (".md", ".py", ".sh", ".cmake", ".txt", ".json", ".proto", ".h",
 # Data that others made.
 FOREIGN = re.compile(r"tests/(.*/)?(corpus|fixtures|testdata|data)/")
 
-_MACHINE_PATH = re.compile(r"(?<![\w./}$])/(?:work|root|home/\w+|Users|opt/wheels|tmp/mdl)\b")
+_MACHINE_PATH = re.compile(r"(?<![\w./}$])/(?:work|root|home/(?!me\b|user\b)\w+|Users|opt/wheels|tmp/mdl)\b")
 _REGISTRY = re.compile(r"\b(?:pypi\.org|pythonhosted\.org|npmjs\.(?:org|com)|crates\.io|docker\.io|"
                        r"ghcr\.io|quay\.io|deb\.debian\.org|mirrors?\.[\w-]+\.\w+)\b")
 _LINK = re.compile(r"\]\(([^)#\s]+)(?:#[^)]*)?\)")
@@ -73,7 +73,8 @@ def _check_prose(tree, path):
         if not tree.exists(posixpath.normpath(posixpath.join(posixpath.dirname(path), target))):
             yield Finding(path, line_of(text, match.start()), "dead_link", f"there is no {target}")
     for match in _CODE_PATH.finditer(text):
-        if not tree.exists(match.group(1)):
+        placeholder = re.search(r"NAME|PATH|NNNN", match.group(1))
+        if not placeholder and not tree.exists(match.group(1)):
             yield Finding(path, line_of(text, match.start()), "dead_path",
                           f"there is no {match.group(1)}")
     if not tree.exists("dev"):
