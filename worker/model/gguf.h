@@ -2,7 +2,6 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <map>
 #include <memory>
 #include <span>
 #include <string>
@@ -10,25 +9,24 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "worker/model/tensor_type.h"
 
 namespace spillway {
 
-// ggml's tensor types, by their numbers in GGUF files (those that we can read).
-enum class TensorType : uint32_t {
-  kF32 = 0,
-  kF16 = 1,
-  kQ4_0 = 2,
-  kQ4_1 = 3,
-  kQ5_0 = 6,
-  kQ5_1 = 7,
-  kQ8_0 = 8,
-  kQ4_K = 12,
-  kQ5_K = 13,
-  kQ6_K = 14,
-  kBF16 = 30,
+// What a GGUF file may ask of us. Far above every model known, far below what hurts: the largest
+// published vocabularies have 262,144 tokens, mixture-of-experts files some 50,000 tensors.
+struct GgufLimits {
+  static constexpr uint64_t kKeysMax = 4096;
+  static constexpr uint64_t kTensorsMax = 65'536;
+  static constexpr uint64_t kKeyBytesMax = 65'535;       // the format's own limit
+  static constexpr uint64_t kTensorNameBytesMax = 64;    // the format's own limit
+  static constexpr uint64_t kStringBytesMax = 64 << 20;  // some files embed a whole tokenizer.json
+  static constexpr uint64_t kArrayElementsMax = 8 << 20;
+  static constexpr uint64_t kHeaderBytesMax = 256 << 20;  // metadata and tensor table
+  static constexpr uint32_t kTensorDimsMax = 4;
+  static constexpr uint64_t kAlignmentMin = 8;  // the format's own limit
+  static constexpr uint64_t kAlignmentMax = 64 << 10;
 };
-
-std::string_view TensorTypeName(TensorType type);
 
 struct GgufTensor {
   std::string name;
@@ -40,19 +38,22 @@ struct GgufTensor {
 // A GGUF v3 file, mapped read-only. (https://github.com/ggml-org/ggml/blob/master/docs/gguf.md)
 //
 // A model file is untrusted input: every size, offset, count, type and string length is checked
-// before use, tensors lie inside the file, aligned, and don't overlap the header.
+// before use (GgufLimits); tensors lie inside the file, aligned, and overlap neither the header nor
+// each other, so that whoever copies them all copies no more than the file's size.
 // Immutable after Open(); the spans and views it returns live as long as it does.
 class GgufFile {
  public:
   // NOT_FOUND, PERMISSION_DENIED: as the file system says. INVALID_ARGUMENT: what is wrong with the
   // file, where (byte offset), and which limit. UNIMPLEMENTED: a version or tensor type that we
-  // can't read, by name or number.
+  // can't read, by name or number. (Big-endian files, too: no common model is shipped as one.)
   static absl::StatusOr<std::unique_ptr<GgufFile>> Open(const std::string& path);
   // The same over bytes in memory, which outlive the result: for tests and fuzzing.
   static absl::StatusOr<std::unique_ptr<GgufFile>> Parse(std::span<const std::byte> bytes);
   ~GgufFile();
 
   bool Has(std::string_view key) const;
+  // Sorted.
+  std::vector<std::string_view> KeysWithPrefix(std::string_view prefix) const;
   // NOT_FOUND names a missing key; INVALID_ARGUMENT one of another type, or a number out of range.
   // Any integer type of the file serves GetInt, f32 and f64 serve GetFloat.
   absl::StatusOr<int64_t> GetInt(std::string_view key) const;
@@ -73,8 +74,8 @@ class GgufFile {
 
  private:
   class Impl;
-  explicit GgufFile(std::unique_ptr<Impl> impl);
-  std::unique_ptr<Impl> impl_;
+  explicit GgufFile(std::unique_ptr<const Impl> impl);
+  const std::unique_ptr<const Impl> impl_;
 };
 
 }  // namespace spillway

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "absl/status/statusor.h"
@@ -12,7 +13,8 @@ namespace spillway {
 // A decoder as data: one forward pass (worker/model/decoder.h) serves every row of this table.
 struct ModelSpec {
   std::string architecture;  // "llama"
-  std::string name;          // as the file calls it, lower case, dashes: "smollm2-135m-instruct"
+  // What clients call the model: ModelNameFromPath(), set by whoever opened the file.
+  std::string name;
 
   int32_t layer_count = 0;
   int32_t hidden_size = 0;
@@ -24,16 +26,36 @@ struct ModelSpec {
   int32_t context_tokens_max = 0;
   float rms_norm_epsilon = 0;
   float rope_base = 0;
-  int32_t rope_size = 0;            // of head_size, the leading part that is rotated
+  int32_t rope_size = 0;  // of head_size, the leading part that is rotated
   enum class RopeLayout { kInterleaved, kHalves };
   // GGUF "llama" files have q and k permuted so that pairs (2i, 2i+1) rotate together; "qwen2" and
   // Hugging Face files rotate (i, i + rope_size/2).
   RopeLayout rope_layout = RopeLayout::kInterleaved;
   bool tied_embeddings = false;  // the head is the embedding table
+  bool qkv_bias = false;         // q, k and v projections add a bias
+  bool qk_norm = false;          // each head of q and k passes an RMS norm before rope
+};
+
+// Far above the largest models published, far below what overflows an int32.
+struct ModelSpecLimits {
+  static constexpr int32_t kLayersMax = 512;
+  static constexpr int32_t kHiddenSizeMax = 65'536;
+  static constexpr int32_t kIntermediateSizeMax = 262'144;
+  static constexpr int32_t kHeadsMax = 512;
+  static constexpr int32_t kHeadSizeMax = 256;  // what the attention kernels hold on their stack
+  static constexpr int32_t kVocabularyMax = 1 << 20;
+  static constexpr int32_t kContextTokensMax = 1 << 24;
 };
 
 // Reads and checks a GGUF file's hyper-parameters. UNIMPLEMENTED names an architecture or a variant
 // (rope scaling…) that we can't run; INVALID_ARGUMENT names a bad or missing value.
+// Tensors are looked at only where they decide something: the embedding table and the head.
 absl::StatusOr<ModelSpec> ModelSpecFromGguf(const GgufFile& file);
+
+// The name that a model file suggests: its last part without ".gguf", the number of its part
+// ("-00001-of-00003") and the quantisation (".Q4_1", "-Q4_K_M", "-F16"), lower case, dashes for
+// whatever a URL or a label would have to escape. "smollm2-135m-instruct" for
+// "models/SmolLM2-135M-Instruct.Q4_1.gguf"; "model" when nothing is left.
+std::string ModelNameFromPath(std::string_view path);
 
 }  // namespace spillway

@@ -1,0 +1,64 @@
+#include <algorithm>
+#include <array>
+#include <cctype>
+
+#include "worker/model/model_spec.h"
+
+namespace spillway {
+namespace {
+
+char Lower(char c) { return static_cast<char>(std::tolower(static_cast<unsigned char>(c))); }
+bool IsDigit(char c) { return c >= '0' && c <= '9'; }
+bool AllDigits(std::string_view text) {
+  return !text.empty() && std::all_of(text.begin(), text.end(), IsDigit);
+}
+
+// "q4_1", "q4_k_m", "iq2_xxs", "tq1_0", "q8_0", "f16", "bf16", "f32", "mxfp4", in lower case.
+bool IsQuantisation(std::string_view word) {
+  constexpr std::array<std::string_view, 6> kPlain = {"f16",  "f32",   "bf16",
+                                                      "fp16", "mxfp4", "nvfp4"};
+  if (std::find(kPlain.begin(), kPlain.end(), word) != kPlain.end()) return true;
+  if (word.starts_with("iq") || word.starts_with("tq")) word.remove_prefix(1);
+  // q, digits, and further words of letters and digits after underscores.
+  if (word.size() < 4 || word[0] != 'q' || !IsDigit(word[1])) return false;
+  const size_t underscore = word.find('_');
+  return underscore != std::string_view::npos && AllDigits(word.substr(1, underscore - 1));
+}
+
+// Removes "-00001-of-00003".
+std::string_view WithoutPartNumber(std::string_view name) {
+  constexpr size_t kSuffixBytes = 15;
+  if (name.size() < kSuffixBytes) return name;
+  const std::string_view suffix = name.substr(name.size() - kSuffixBytes);
+  const bool is_part = suffix[0] == '-' && AllDigits(suffix.substr(1, 5)) &&
+                       suffix.substr(6, 4) == "-of-" && AllDigits(suffix.substr(10));
+  return is_part ? name.substr(0, name.size() - kSuffixBytes) : name;
+}
+
+}  // namespace
+
+std::string ModelNameFromPath(std::string_view path) {
+  std::string file(path.substr(path.find_last_of('/') + 1));
+  std::transform(file.begin(), file.end(), file.begin(), Lower);
+  std::string_view rest = file;
+  if (rest.ends_with(".gguf")) rest.remove_suffix(5);
+  rest = WithoutPartNumber(rest);
+  const size_t last_word = rest.find_last_of(".-");
+  if (last_word != std::string_view::npos && IsQuantisation(rest.substr(last_word + 1))) {
+    rest = rest.substr(0, last_word);
+  }
+
+  std::string name;
+  for (const char c : rest) {
+    const bool keep = (c >= 'a' && c <= 'z') || IsDigit(c) || c == '.' || c == '_';
+    if (keep) {
+      name += c;
+    } else if (!name.empty() && name.back() != '-') {
+      name += '-';
+    }
+  }
+  while (!name.empty() && (name.back() == '-' || name.back() == '.')) name.pop_back();
+  return name.empty() ? "model" : name;
+}
+
+}  // namespace spillway
