@@ -10,18 +10,24 @@
 namespace spillway {
 
 // How the next token is chosen from the logits. Applied in this order: logit_bias, repetition,
-// presence and frequency penalties, temperature, top_k, top_p, min_p, then one draw.
+// presence and frequency penalties, temperature, top_k, top_p, min_p, then one draw
+// (worker/sampling/sampler.h says precisely how).
 struct SamplingParams {
-  float temperature = 1.0f;  // 0: the likeliest token (the lowest id of equals)
-  float top_p = 1.0f;        // in (0, 1]
-  int32_t top_k = 0;         // 0: all
-  float min_p = 0.0f;        // in [0, 1)
-  uint64_t seed = 0;         // with the position of the new token it alone decides the draw
+  float temperature = 1.0f;         // in [0, 100]; 0: the likeliest token (the lowest id of equals)
+  float top_p = 1.0f;               // in (0, 1]
+  int32_t top_k = 0;                // 0: all
+  float min_p = 0.0f;               // in [0, 1)
+  uint64_t seed = 0;                // with the position of the new token it alone decides the draw
   float presence_penalty = 0.0f;    // in [-2, 2], over output tokens
   float frequency_penalty = 0.0f;   // in [-2, 2], over output tokens
-  float repetition_penalty = 1.0f;  // > 0, over prompt and output tokens
+  float repetition_penalty = 1.0f;  // in [0.01, 100], over prompt and output tokens
+  // Added to the logits of these tokens; each once, at most kLogitBiasMax, in [-100, 100].
   std::vector<std::pair<TokenId, float>> logit_bias;
-  bool logprob = false;  // also report the sampled token's log-probability
+  // Also report the sampled token's log-probability: of the model's own logits, before all of the
+  // above.
+  bool logprob = false;
+
+  static constexpr int kLogitBiasMax = 1024;  // OpenAI takes 1,024
 
   bool needs_history() const {
     return presence_penalty != 0 || frequency_penalty != 0 || repetition_penalty != 1.0f;

@@ -1,0 +1,222 @@
+#include "worker/sampling/sampler.h"
+
+#include <algorithm>
+#include <cmath>
+#include <functional>
+#include <limits>
+
+#include "absl/status/status.h"
+#include "common/check.h"
+#include "worker/sampling/draw.h"
+#include "worker/sampling/logit_weights.h"
+
+namespace spillway {
+namespace {
+
+constexpr float kInfinity = std::numeric_limits<float>::infinity();
+constexpr int32_t kVocabularyMax = 1 << 20;  // so that sums of weights are exact
+constexpr int32_t kUncounted = -1;
+
+}  // namespace
+
+Sampler::Sampler(int32_t vocabulary_size) : vocabulary_size_(vocabulary_size) {
+  CHECK(vocabulary_size > 0 && vocabulary_size <= kVocabularyMax);
+  const auto size = static_cast<size_t>(vocabulary_size);
+  adjusted_.resize(size);
+  weights_.resize(size);
+  block_maxima_.resize(LogitBlocks(size));
+  sorted_maxima_.resize(LogitBlocks(size));
+  block_sums_.resize(LogitBlocks(size));
+  counts_.resize(size, kUncounted);
+  counted_.reserve(size);
+  candidates_.reserve(size);
+  scratch_.reserve(size);
+}
+
+absl::StatusOr<SampledChoice> Sampler::Sample(std::span<const float> logits,
+                                              const SamplingParams& params,
+                                              std::span<const TokenId> history, TokenId pending,
+                                              int32_t prompt_tokens,
+                                              std::span<const TokenId> banned, int64_t position) {
+  CHECK(logits.size() == adjusted_.size());
+  const std::span<const float> adjusted =
+      AdjustedLogits(logits, params, history, pending, prompt_tokens, banned);
+  SampledChoice choice;
+  choice.token = params.temperature == 0 ? static_cast<TokenId>(ArgMax(adjusted))
+                                         : Choose(adjusted, params, position);
+  if (choice.token < 0) {
+    return absl::InternalError("the model gave no logit from which a token could be chosen");
+  }
+  if (params.logprob) choice.logprob = Logprob(logits, choice.token);
+  return choice;
+}
+
+std::span<const float> Sampler::AdjustedLogits(std::span<const float> logits,
+                                               const SamplingParams& params,
+                                               std::span<const TokenId> history, TokenId pending,
+                                               int32_t prompt_tokens,
+                                               std::span<const TokenId> banned) {
+  if (params.logit_bias.empty() && !params.needs_history() && banned.empty()) return logits;
+  std::copy(logits.begin(), logits.end(), adjusted_.begin());
+  for (const auto& [token, bias] : params.logit_bias) {
+    CHECK(token >= 0 && token < vocabulary_size_);
+    adjusted_[static_cast<size_t>(token)] += bias;
+  }
+  if (params.needs_history()) ApplyPenalties(params, history, pending, prompt_tokens);
+  for (const TokenId token : banned) {
+    CHECK(token >= 0 && token < vocabulary_size_);
+    adjusted_[static_cast<size_t>(token)] = -kInfinity;
+  }
+  return adjusted_;
+}
+
+void Sampler::CountToken(TokenId token, bool is_output) {
+  CHECK(token >= 0 && token < vocabulary_size_);
+  int32_t& count = counts_[static_cast<size_t>(token)];
+  if (count == kUncounted) {
+    count = 0;
+    counted_.push_back(token);
+  }
+  if (is_output) ++count;
+}
+
+void Sampler::ApplyPenalties(const SamplingParams& params, std::span<const TokenId> history,
+                             TokenId pending, int32_t prompt_tokens) {
+  const auto prompt_size = static_cast<size_t>(prompt_tokens);
+  CHECK(prompt_tokens >= 0 && prompt_size <= history.size());
+  if (params.repetition_penalty != 1) {
+    for (const TokenId token : history.first(prompt_size)) CountToken(token, /*is_output=*/false);
+  }
+  for (const TokenId token : history.subspan(prompt_size)) CountToken(token, /*is_output=*/true);
+  if (pending >= 0) CountToken(pending, /*is_output=*/true);
+
+  for (const TokenId token : counted_) {
+    float& logit = adjusted_[static_cast<size_t>(token)];
+    int32_t& count = counts_[static_cast<size_t>(token)];
+    logit = logit > 0 ? logit / params.repetition_penalty : logit * params.repetition_penalty;
+    if (count > 0) {
+      logit -= params.presence_penalty + params.frequency_penalty * static_cast<float>(count);
+    }
+    count = kUncounted;
+  }
+  counted_.clear();
+}
+
+TokenId Sampler::Choose(std::span<const float> logits, const SamplingParams& params,
+                        int64_t position) {
+  BlockMaxima(logits, block_maxima_);
+  const float max = *std::max_element(block_maxima_.begin(), block_maxima_.end());
+  if (max == -kInfinity) return -1;
+  const double draw = UniformDraw(params.seed, position);
+
+  double total = 0;
+  bool is_gathered = false;
+  if (params.top_k > 0 && params.top_k < vocabulary_size_) {
+    GatherTopK(logits, static_cast<size_t>(params.top_k), max, params.temperature);
+    for (const Candidate& candidate : candidates_) total += candidate.value;
+    is_gathered = true;
+  } else {
+    Weights(logits, max, params.temperature, weights_);
+    total = BlockSums(weights_, block_sums_);
+  }
+  if (params.top_p < 1) {
+    if (!is_gathered) {
+      // All those below this weight have less than 1 - top_p of the sum: none of them is needed.
+      const double lowest = (1 - static_cast<double>(params.top_p)) * total / vocabulary_size_;
+      GatherWeights(static_cast<float>(lowest * 0.999));  // the margin covers the rounding
+      is_gathered = true;
+    }
+    KeepMass(static_cast<double>(params.top_p) * total, candidates_, scratch_);
+  }
+  if (params.min_p > 0) {
+    if (is_gathered) {
+      std::erase_if(candidates_, [&](const Candidate& candidate) {
+        return candidate.value < params.min_p;  // the heaviest weighs 1
+      });
+    } else {
+      GatherWeights(params.min_p);
+      is_gathered = true;
+    }
+  }
+  return is_gathered ? DrawFromCandidates(draw) : DrawFromWeights(draw, total);
+}
+
+void Sampler::GatherTopK(std::span<const float> logits, size_t k, float max, float temperature) {
+  // k blocks have a logit of at least the k-th largest maximum, so the k highest logits do, too.
+  float lowest = -kInfinity;
+  if (k <= block_maxima_.size()) {
+    std::copy(block_maxima_.begin(), block_maxima_.end(), sorted_maxima_.begin());
+    const auto kth = sorted_maxima_.begin() + static_cast<ptrdiff_t>(k - 1);
+    std::nth_element(sorted_maxima_.begin(), kth, sorted_maxima_.end(), std::greater<float>());
+    lowest = *kth;
+  }
+  candidates_.clear();
+  for (size_t block = 0; block < block_maxima_.size(); ++block) {
+    if (block_maxima_[block] < lowest) continue;
+    const size_t end = std::min((block + 1) * kLogitBlock, logits.size());
+    for (size_t i = block * kLogitBlock; i < end; ++i) {
+      if (logits[i] >= lowest) candidates_.push_back({static_cast<TokenId>(i), logits[i]});
+    }
+  }
+  KeepLikeliest(k, candidates_, scratch_);
+  for (size_t i = 0; i < candidates_.size(); ++i) weights_[i] = candidates_[i].value;
+  const std::span<float> weights = std::span(weights_).first(candidates_.size());
+  Weights(weights, max, temperature, weights);
+  for (size_t i = 0; i < candidates_.size(); ++i) candidates_[i].value = weights_[i];
+}
+
+void Sampler::GatherWeights(float lowest) {
+  candidates_.clear();
+  for (size_t block = 0; block < block_sums_.size(); ++block) {
+    // Only of a block that weighs as much may one of its tokens.
+    if (block_sums_[block] < static_cast<double>(lowest)) continue;
+    const size_t end = std::min((block + 1) * kLogitBlock, weights_.size());
+    for (size_t i = block * kLogitBlock; i < end; ++i) {
+      if (weights_[i] >= lowest) candidates_.push_back({static_cast<TokenId>(i), weights_[i]});
+    }
+  }
+}
+
+TokenId Sampler::DrawFromWeights(double draw, double total) const {
+  const double target = draw * total;  // < total, as draw <= 1 - 2^-53
+  double before = 0;
+  for (size_t block = 0; block < block_sums_.size(); ++block) {
+    if (before + block_sums_[block] <= target) {
+      before += block_sums_[block];
+      continue;
+    }
+    for (size_t i = block * kLogitBlock; i < weights_.size(); ++i) {
+      before += weights_[i];
+      if (before > target) return static_cast<TokenId>(i);
+    }
+  }
+  CHECK(false && "the weights add up to more than the target");
+  return -1;
+}
+
+TokenId Sampler::DrawFromCandidates(double draw) const {
+  double total = 0;
+  for (const Candidate& candidate : candidates_) total += candidate.value;
+  const double target = draw * total;
+  double before = 0;
+  for (const Candidate& candidate : candidates_) {
+    before += candidate.value;
+    if (before > target) return candidate.token;
+  }
+  CHECK(false && "the heaviest is always among the candidates");
+  return -1;
+}
+
+float Sampler::Logprob(std::span<const float> logits, TokenId token) {
+  BlockMaxima(logits, block_maxima_);
+  constexpr float kLargest = std::numeric_limits<float>::max();
+  const float max =
+      std::min(*std::max_element(block_maxima_.begin(), block_maxima_.end()), kLargest);
+  Weights(logits, max, /*temperature=*/1, weights_);
+  const double total = BlockSums(weights_, block_sums_);
+  const float logit = std::min(logits[static_cast<size_t>(token)], kLargest);
+  return static_cast<float>(static_cast<double>(logit) - static_cast<double>(max) -
+                            std::log(total));
+}
+
+}  // namespace spillway
