@@ -10,9 +10,13 @@ namespace spillway {
 
 // The vocabulary of a GGUF file. INVALID_ARGUMENT, NOT_FOUND: what is wrong or missing, by key.
 // UNIMPLEMENTED: a tokenizer.ggml.model that we can't run, and those that we can.
+//
+// `end_of_text` is sorted: eos, eot and eom as the file has them, and the control tokens whose text
+// is a known end of a turn (files often name one of several).
 absl::StatusOr<TokenizerSpec> TokenizerSpecFromGguf(const GgufFile& file);
 
-// tokenizer.chat_template, or empty when the file has none.
+// tokenizer.chat_template, or empty when the file has none. INVALID_ARGUMENT: not a string, or over
+// 1 MiB.
 absl::StatusOr<std::string> ChatTemplateFromGguf(const GgufFile& file);
 
 }  // namespace spillway
