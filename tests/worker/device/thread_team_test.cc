@@ -3,7 +3,6 @@
 #include "worker/device/thread_team.h"
 
 #include <ctime>
-
 #include <numeric>
 #include <vector>
 

@@ -1,0 +1,17 @@
+#include <immintrin.h>
+
+#include "worker/kernels/cpu_kernels_tables.h"
+#include "worker/kernels/numerics.h"
+
+namespace spillway {
+namespace {
+
+constexpr int32_t kLaneRegisters = 32;
+#include "worker/kernels/cpu_kernels_body.inc"
+#include "worker/kernels/simd_avx512.inc"
+
+}  // namespace
+
+const CpuKernels kAvx512Kernels = TableFor(CpuIsa::kAvx512);
+
+}  // namespace spillway
