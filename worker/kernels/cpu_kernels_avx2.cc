@@ -7,8 +7,10 @@ namespace spillway {
 namespace {
 
 constexpr int32_t kLaneRegisters = 16;
-#include "worker/kernels/cpu_kernels_body.inc"
+// clang-format off
 #include "worker/kernels/simd_avx2.inc"
+#include "worker/kernels/cpu_kernels_body.inc"
+// clang-format on
 
 }  // namespace
 

@@ -7,8 +7,10 @@ namespace spillway {
 namespace {
 
 constexpr int32_t kLaneRegisters = 32;
-#include "worker/kernels/cpu_kernels_body.inc"
+// clang-format off
 #include "worker/kernels/simd_avx512.inc"
+#include "worker/kernels/cpu_kernels_body.inc"
+// clang-format on
 
 }  // namespace
 

@@ -7,8 +7,10 @@ namespace spillway {
 namespace {
 
 constexpr int32_t kLaneRegisters = 16;
-#include "worker/kernels/cpu_kernels_body.inc"
+// clang-format off
 #include "worker/kernels/simd_scalar.inc"
+#include "worker/kernels/cpu_kernels_body.inc"
+// clang-format on
 
 }  // namespace
 

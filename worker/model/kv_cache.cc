@@ -1,0 +1,35 @@
+#include "worker/model/kv_cache.h"
+
+#include "common/check.h"
+#include "common/status_macros.h"
+#include "worker/kernels/numerics.h"
+
+namespace spillway {
+
+int64_t KvCache::BytesPerBlock(const ModelSpec& spec) {
+  return int64_t{2} * spec.layer_count * spec.kv_head_count * spec.head_size * kKvBlockTokens *
+         static_cast<int64_t>(sizeof(uint16_t));
+}
+
+absl::StatusOr<KvCache> KvCache::Allocate(const ModelSpec& spec, int32_t block_count) {
+  CHECK(block_count > 0);
+  KvCache cache;
+  ASSIGN_OR_RETURN(cache.memory_, HostBuffer::Allocate(BytesPerBlock(spec) * block_count));
+  cache.block_count_ = block_count;
+  cache.kv_head_count_ = spec.kv_head_count;
+  cache.head_size_ = spec.head_size;
+  cache.layer_halves_ =
+      int64_t{block_count} * spec.kv_head_count * spec.head_size * kKvBlockTokens;
+  cache.values_offset_ = spec.layer_count * cache.layer_halves_;
+  return cache;
+}
+
+KvLayer KvCache::layer(int32_t index) {
+  uint16_t* const halves = memory_.As<uint16_t>();
+  return {.keys = halves + index * layer_halves_,
+          .values = halves + values_offset_ + index * layer_halves_,
+          .kv_head_count = kv_head_count_,
+          .head_size = head_size_};
+}
+
+}  // namespace spillway

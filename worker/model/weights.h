@@ -1,0 +1,54 @@
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "worker/device/host_buffer.h"
+#include "worker/device/thread_team.h"
+#include "worker/kernels/packed_matrix.h"
+#include "worker/model/gguf.h"
+#include "worker/model/model_spec.h"
+
+namespace spillway {
+
+struct LayerWeights {
+  std::vector<float> attention_norm;  // [hidden]
+  PackedMatrix query;                 // [heads * head_size, hidden]
+  PackedMatrix key;                   // [kv_heads * head_size, hidden]
+  PackedMatrix value;                 // [kv_heads * head_size, hidden]
+  PackedMatrix output;                // [hidden, heads * head_size]
+  std::vector<float> ffn_norm;        // [hidden]
+  PackedMatrix gate;                  // [intermediate, hidden]
+  PackedMatrix up;                    // [intermediate, hidden]
+  PackedMatrix down;                  // [hidden, intermediate]
+};
+
+// A model's weights as the CPU kernels want them: still quantised, packed in panels.
+//
+// Rows of query and key are put in the order of RopeLayout::kHalves, so that the kernels know one
+// layout only; scores don't change when both are reordered alike. Nothing refers to the file.
+class ModelWeights {
+ public:
+  // Packs on all threads of `team`. INVALID_ARGUMENT: a tensor is missing, or its shape or type is
+  // wrong, by name. UNIMPLEMENTED: a shape or a tensor type that the kernels can't run as yet.
+  static absl::StatusOr<ModelWeights> Load(const ModelSpec& spec, const GgufFile& file,
+                                           ThreadTeam& team);
+
+  const PackedMatrix& embedding() const { return embedding_; }  // [vocabulary, hidden]
+  const PackedMatrix& head() const { return head_; }            // the same when tied
+  const std::vector<float>& output_norm() const { return output_norm_; }
+  const std::vector<LayerWeights>& layers() const { return layers_; }
+  int64_t bytes() const { return memory_.bytes(); }  // of all matrices, packed
+
+ private:
+  class Loader;
+
+  HostBuffer memory_;
+  PackedMatrix embedding_;
+  PackedMatrix head_;
+  std::vector<float> output_norm_;
+  std::vector<LayerWeights> layers_;
+};
+
+}  // namespace spillway
