@@ -18,8 +18,7 @@ absl::StatusOr<KvCache> KvCache::Allocate(const ModelSpec& spec, int32_t block_c
   cache.block_count_ = block_count;
   cache.kv_head_count_ = spec.kv_head_count;
   cache.head_size_ = spec.head_size;
-  cache.layer_halves_ =
-      int64_t{block_count} * spec.kv_head_count * spec.head_size * kKvBlockTokens;
+  cache.layer_halves_ = int64_t{block_count} * spec.kv_head_count * spec.head_size * kKvBlockTokens;
   cache.values_offset_ = spec.layer_count * cache.layer_halves_;
   return cache;
 }

@@ -53,6 +53,9 @@ absl::Status CheckShape(const ModelSpec& spec) {
     return unsupported("head_count * head_size", spec.head_count * spec.head_size,
                        "a multiple of 32");
   }
+  if (spec.qkv_bias || spec.qk_norm) {
+    return absl::UnimplementedError("the decoder has no q, k and v biases and no q and k norms");
+  }
   if (spec.head_count / spec.kv_head_count > kAttentionQueriesMax) {
     return unsupported("head_count / kv_head_count", spec.head_count / spec.kv_head_count,
                        "at most 32");
@@ -87,8 +90,8 @@ class ModelWeights::Loader {
                                weights.embedding_));
     RETURN_IF_ERROR(FindVector("output_norm.weight", weights.output_norm_));
     if (!spec_.tied_embeddings) {
-      RETURN_IF_ERROR(FindMatrix("output.weight", spec_.vocabulary_size, spec_.hidden_size,
-                                 weights.head_));
+      RETURN_IF_ERROR(
+          FindMatrix("output.weight", spec_.vocabulary_size, spec_.hidden_size, weights.head_));
     }
     weights.layers_.resize(static_cast<size_t>(spec_.layer_count));
     for (int32_t i = 0; i < spec_.layer_count; ++i) {
@@ -103,9 +106,8 @@ class ModelWeights::Loader {
     team.Run([&](int32_t thread) {
       for (const Job& job : jobs_) {
         const auto [begin, end] = ShareOf(thread, team.size(), job.matrix->panel_count());
-        PackPanels(*job.matrix, job.source,
-                   job.row_order.empty() ? nullptr : job.row_order.data(), begin, end,
-                   weights.memory_.data() + job.offset);
+        PackPanels(*job.matrix, job.source, job.row_order.empty() ? nullptr : job.row_order.data(),
+                   begin, end, weights.memory_.data() + job.offset);
       }
     });
     if (spec_.tied_embeddings) weights.head_ = weights.embedding_;
@@ -142,8 +144,8 @@ class ModelWeights::Loader {
     RETURN_IF_ERROR(FindMatrix(name("ffn_up"), spec_.intermediate_size, hidden, layer.up));
     RETURN_IF_ERROR(FindMatrix(name("ffn_down"), hidden, spec_.intermediate_size, layer.down));
     if (InfoOf(layer.gate.format).integer != InfoOf(layer.up.format).integer) {
-      return absl::UnimplementedError(absl::StrCat(
-          name("ffn_gate"), " and ", name("ffn_up"), " must both be quantised, or neither"));
+      return absl::UnimplementedError(absl::StrCat(name("ffn_gate"), " and ", name("ffn_up"),
+                                                   " must both be quantised, or neither"));
     }
     return absl::OkStatus();
   }
@@ -180,9 +182,9 @@ class ModelWeights::Loader {
     ASSIGN_OR_RETURN(const GgufTensor* const tensor, FindTensor(name, {inputs, outputs}));
     const std::optional<WeightFormat> format = FormatOf(tensor->type);
     if (!format.has_value()) {
-      return absl::UnimplementedError(absl::StrCat(
-          "tensor ", name, " has type ", std::string(TensorTypeName(tensor->type)),
-          "; the CPU kernels have F32, F16, BF16, Q4_0, Q4_1 and Q8_0"));
+      return absl::UnimplementedError(
+          absl::StrCat("tensor ", name, " has type ", std::string(TensorTypeName(tensor->type)),
+                       "; the CPU kernels have F32, F16, BF16, Q4_0, Q4_1 and Q8_0"));
     }
     matrix = {.format = *format, .outputs = outputs, .inputs = inputs};
     CHECK(static_cast<int64_t>(tensor->data.size()) == outputs * SourceRowBytes(*format, inputs));
