@@ -1,8 +1,11 @@
 #pragma once
 
+#include <cstdint>
 #include <memory>
+#include <optional>
 
 #include "absl/status/statusor.h"
+#include "worker/device/cpu_isa.h"
 #include "worker/executor.h"
 #include "worker/model/gguf.h"
 #include "worker/model/model_spec.h"
@@ -17,12 +20,15 @@ struct CpuExecutorOptions {
   int32_t block_count = 0;  // KV blocks; 0: as kv_bytes has room for
   int64_t kv_bytes = int64_t{1} << 30;
   int32_t sequence_tokens_max = 0;  // 0: the model's context
+  // The kernels to run, for tests; the best of this machine if not set. Results don't depend on it.
+  std::optional<CpuIsa> isa;
 };
 
 // Loads a model onto the CPU: repacks the weights once, starts the thread team and the executor
 // thread. `file` may go when this returns. INVALID_ARGUMENT: a tensor is missing or of the wrong
-// shape or type, by name. RESOURCE_EXHAUSTED: the KV memory would not hold one full sequence, and
-// how much is missing.
+// shape or type, by name; an option that the model or the kernels rule out. UNIMPLEMENTED: a tensor
+// type or shape that the kernels lack. RESOURCE_EXHAUSTED: the KV memory would not hold one full
+// sequence, and how much is missing; or the machine has not enough memory.
 absl::StatusOr<std::unique_ptr<Executor>> MakeCpuExecutor(const ModelSpec& spec,
                                                           const GgufFile& file,
                                                           const CpuExecutorOptions& options);
