@@ -3,6 +3,7 @@
 #include <pthread.h>
 
 #include <algorithm>
+#include <limits>
 #include <string>
 #include <thread>
 #include <utility>
@@ -26,6 +27,8 @@ namespace {
 
 // Executor's promise to callers, and so the depth of both queues: one step runs, one waits.
 constexpr int32_t kTicketsInFlightMax = 2;
+
+constexpr TokenId kNoToken = SampledToken::kNone;
 
 // A row of a launched step: StepRow with what Launch() had to copy.
 struct RowCopy {
@@ -55,7 +58,8 @@ struct LaunchedStep {
 
 // What the executor's own thread works with.
 struct Machine {
-  Machine(const ModelSpec& model_spec, int32_t thread_count) : spec(model_spec), team(thread_count) {}
+  Machine(const ModelSpec& model_spec, int32_t thread_count)
+      : spec(model_spec), team(thread_count) {}
 
   const ModelSpec spec;
   ThreadTeam team;
@@ -84,8 +88,8 @@ class CpuExecutor : public Executor {
   void RunSteps();
   void RunStep(LaunchedStep& step);
   void Sample(LaunchedStep& step);
-  SampledToken SampleRow(const RowCopy& row, std::span<float> logits, Sampler& sampler,
-                         std::vector<TokenId>& history, TokenId pending) const;
+  static SampledToken SampleRow(const RowCopy& row, TokenId last_token,
+                                std::span<const float> logits, Sampler& sampler);
 
   const ExecutorShape shape_;
   const std::string device_name_;
@@ -100,12 +104,223 @@ class CpuExecutor : public Executor {
   // Executor thread only.
   const std::unique_ptr<Machine> machine_;
   std::vector<DecoderSlice> slices_;
-  std::vector<int32_t> sampling_rows_;           // of the step that runs
-  std::vector<TokenId> last_tokens_;             // [slots]: the latest sampled
-  std::vector<Sampler> samplers_;                // [threads]
-  std::vector<std::vector<TokenId>> histories_;  // [threads]: with the pending token
+  std::vector<int32_t> sampling_rows_;  // of the step that runs
+  std::vector<TokenId> last_tokens_;    // [slots]: the latest sampled
+  std::vector<Sampler> samplers_;       // [threads]
 
   BoundedQueue<LaunchedStep*> launched_{kTicketsInFlightMax};
   BoundedQueue<LaunchedStep*> finished_{kTicketsInFlightMax};
   std::thread thread_;  // last: it uses all of the above
 };
+
+CpuExecutor::CpuExecutor(std::unique_ptr<Machine> machine, const ExecutorShape& shape,
+                         std::string device_name, std::string numerics_id)
+    : shape_(shape),
+      device_name_(std::move(device_name)),
+      numerics_id_(std::move(numerics_id)),
+      machine_(std::move(machine)),
+      last_tokens_(static_cast<size_t>(shape.running_max), kNoToken) {
+  for (int32_t i = 0; i < machine_->team.size(); ++i) samplers_.emplace_back(shape.vocabulary_size);
+  thread_ = std::thread([this] { RunSteps(); });
+  pthread_setname_np(thread_.native_handle(), "executor");
+}
+
+CpuExecutor::~CpuExecutor() {
+  launched_.Close();
+  thread_.join();
+}
+
+absl::StatusOr<Ticket> CpuExecutor::Launch(std::span<const StepRow> rows) {
+  CHECK(launched_count_ - collected_count_ < kTicketsInFlightMax);
+  CHECK(static_cast<int32_t>(rows.size()) <= shape_.running_max);
+  LaunchedStep& step = steps_[launched_count_ % kTicketsInFlightMax];
+  step.ticket = Ticket{++launched_count_};
+  step.rows.clear();
+  step.tokens.clear();
+  step.blocks.clear();
+  for (const StepRow& row : rows) {
+    CheckRow(row);
+    CopyRow(row, step);
+  }
+  CHECK(static_cast<int32_t>(step.tokens.size()) <= shape_.step_tokens_max);
+  CHECK(launched_.TryPush(&step));
+  return step.ticket;
+}
+
+// What the scheduler guarantees: a plan that breaks it would read or overwrite another sequence's
+// memory.
+void CpuExecutor::CheckRow(const StepRow& row) const {
+  const StepSlice& slice = row.slice;
+  const auto slot = static_cast<int32_t>(slice.slot);
+  CHECK(slot >= 0 && slot < shape_.running_max);
+  CHECK(slice.begin >= 0 && slice.count > 0);
+  CHECK(slice.begin + slice.count <= shape_.sequence_tokens_max);
+  const auto pending = static_cast<int32_t>(slice.last_token_pending);
+  CHECK(static_cast<int32_t>(slice.tokens.size()) == slice.count - pending);
+  CHECK(static_cast<int64_t>(slice.blocks.size()) * kKvBlockTokens >= slice.begin + slice.count);
+  for (const BlockId block : slice.blocks) {
+    CHECK(static_cast<int32_t>(block) >= 0 && static_cast<int32_t>(block) < shape_.block_count);
+  }
+  for (const TokenId token : slice.tokens) CHECK(token >= 0 && token < shape_.vocabulary_size);
+  CHECK(!slice.samples || row.sampling != nullptr);
+}
+
+void CpuExecutor::CopyRow(const StepRow& row, LaunchedStep& step) {
+  const StepSlice& slice = row.slice;
+  step.rows.push_back({.slot = static_cast<int32_t>(slice.slot),
+                       .begin = slice.begin,
+                       .first_token = static_cast<int32_t>(step.tokens.size()),
+                       .token_count = slice.count,
+                       .first_block = static_cast<int32_t>(step.blocks.size()),
+                       .block_count = static_cast<int32_t>(slice.blocks.size()),
+                       .last_token_pending = slice.last_token_pending,
+                       .samples = slice.samples,
+                       .sampling = row.sampling,
+                       .history = row.history,
+                       .prompt_tokens = row.prompt_tokens,
+                       .banned = row.banned});
+  step.tokens.insert(step.tokens.end(), slice.tokens.begin(), slice.tokens.end());
+  if (slice.last_token_pending) step.tokens.push_back(kNoToken);
+  for (const BlockId block : slice.blocks) step.blocks.push_back(static_cast<int32_t>(block));
+}
+
+absl::StatusOr<std::span<const SampledToken>> CpuExecutor::Collect(Ticket ticket) {
+  CHECK(collected_count_ < launched_count_);
+  CHECK(ticket == Ticket{collected_count_ + 1});
+  const std::optional<LaunchedStep*> step = finished_.Pop();
+  CHECK(step.has_value() && (*step)->ticket == ticket);
+  ++collected_count_;
+  // The next Launch() may reuse the step while the caller still reads.
+  std::swap(collected_, (*step)->sampled);
+  return collected_;
+}
+
+void CpuExecutor::RunSteps() {
+  while (const std::optional<LaunchedStep*> step = launched_.Pop()) {
+    RunStep(**step);
+    LaunchedStep* finished = *step;
+    CHECK(finished_.TryPush(std::move(finished)));
+  }
+}
+
+void CpuExecutor::RunStep(LaunchedStep& step) {
+  slices_.clear();
+  sampling_rows_.clear();
+  for (size_t i = 0; i < step.rows.size(); ++i) {
+    const RowCopy& row = step.rows[i];
+    const auto tokens =
+        std::span(step.tokens)
+            .subspan(static_cast<size_t>(row.first_token), static_cast<size_t>(row.token_count));
+    if (row.last_token_pending) {
+      tokens.back() = last_tokens_[static_cast<size_t>(row.slot)];
+      // A row without numbers is about to fail: what follows in the pipeline is thrown away.
+      if (tokens.back() == kNoToken) tokens.back() = 0;
+    }
+    slices_.push_back({.begin = row.begin,
+                       .tokens = tokens,
+                       .blocks = std::span(step.blocks)
+                                     .subspan(static_cast<size_t>(row.first_block),
+                                              static_cast<size_t>(row.block_count)),
+                       .logits = row.samples});
+    if (row.samples) sampling_rows_.push_back(static_cast<int32_t>(i));
+  }
+  machine_->decoder->Forward(slices_);
+  Sample(step);
+}
+
+void CpuExecutor::Sample(LaunchedStep& step) {
+  const auto count = static_cast<int32_t>(sampling_rows_.size());
+  step.sampled.resize(sampling_rows_.size());
+  if (count == 0) return;
+  machine_->team.Run([&](int32_t thread) {
+    const auto [begin, end] = ShareOf(thread, machine_->team.size(), count);
+    for (int32_t i = begin; i < end; ++i) {
+      const RowCopy& row = step.rows[static_cast<size_t>(sampling_rows_[static_cast<size_t>(i)])];
+      const TokenId last_token =
+          step.tokens[static_cast<size_t>(row.first_token + row.token_count - 1)];
+      step.sampled[static_cast<size_t>(i)] = SampleRow(
+          row, last_token, machine_->decoder->logits(i), samplers_[static_cast<size_t>(thread)]);
+    }
+  });
+  for (int32_t i = 0; i < count; ++i) {
+    const RowCopy& row = step.rows[static_cast<size_t>(sampling_rows_[static_cast<size_t>(i)])];
+    last_tokens_[static_cast<size_t>(row.slot)] = step.sampled[static_cast<size_t>(i)].token;
+  }
+}
+
+SampledToken CpuExecutor::SampleRow(const RowCopy& row, TokenId last_token,
+                                    std::span<const float> logits, Sampler& sampler) {
+  const TokenId pending = row.last_token_pending ? last_token : kNoToken;
+  const absl::StatusOr<SampledChoice> choice =
+      sampler.Sample(logits, *row.sampling, row.history, pending, row.prompt_tokens, row.banned,
+                     row.begin + row.token_count);
+  if (!choice.ok()) return {.token = SampledToken::kNone};
+  return {.token = choice->token, .logprob = choice->logprob};
+}
+
+// Options with all zeros replaced by what they stand for.
+absl::StatusOr<ExecutorShape> ShapeFor(const ModelSpec& spec, const CpuExecutorOptions& options) {
+  if (options.block_tokens != kKvBlockTokens) {
+    return absl::InvalidArgumentError(absl::StrCat("block_tokens is ", options.block_tokens,
+                                                   "; the CPU kernels need ", kKvBlockTokens));
+  }
+  if (options.running_max <= 0 || options.step_tokens_max < options.running_max) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "running_max is ", options.running_max, " and step_tokens_max ", options.step_tokens_max,
+        "; a step must have room for one token of each running sequence"));
+  }
+  if (options.sequence_tokens_max > spec.context_tokens_max) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("sequence_tokens_max is ", options.sequence_tokens_max,
+                     "; the model's context has ", spec.context_tokens_max, " tokens"));
+  }
+  const int64_t block_bytes = KvCache::BytesPerBlock(spec);
+  ExecutorShape shape = {.running_max = options.running_max,
+                         .step_tokens_max = options.step_tokens_max,
+                         .block_tokens = options.block_tokens,
+                         .block_count = options.block_count,
+                         .sequence_tokens_max = options.sequence_tokens_max,
+                         .vocabulary_size = spec.vocabulary_size};
+  if (shape.block_count <= 0) {
+    shape.block_count = static_cast<int32_t>(
+        std::min<int64_t>(options.kv_bytes / block_bytes, std::numeric_limits<int32_t>::max()));
+  }
+  if (shape.sequence_tokens_max <= 0) shape.sequence_tokens_max = spec.context_tokens_max;
+  const int32_t blocks_needed =
+      (shape.sequence_tokens_max + options.block_tokens - 1) / options.block_tokens;
+  if (shape.block_count < blocks_needed) {
+    return absl::ResourceExhaustedError(absl::StrCat(
+        "the KV memory has room for ", shape.block_count, " blocks of ", options.block_tokens,
+        " tokens; one sequence of ", shape.sequence_tokens_max, " tokens needs ", blocks_needed,
+        ": ", (blocks_needed - shape.block_count) * block_bytes,
+        " bytes more, or a shorter context"));
+  }
+  return shape;
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<Executor>> MakeCpuExecutor(const ModelSpec& spec,
+                                                          const GgufFile& file,
+                                                          const CpuExecutorOptions& options) {
+  ASSIGN_OR_RETURN(const ExecutorShape shape, ShapeFor(spec, options));
+  const CpuIsa isa = options.isa.value_or(SupportedCpuIsas().back());
+  const int32_t threads = options.threads > 0 ? options.threads : UsableCoreCount();
+  auto machine = std::make_unique<Machine>(spec, threads);
+  ASSIGN_OR_RETURN(machine->weights, ModelWeights::Load(machine->spec, file, machine->team));
+  ASSIGN_OR_RETURN(machine->cache, KvCache::Allocate(machine->spec, shape.block_count));
+  ASSIGN_OR_RETURN(machine->decoder,
+                   Decoder::Make(machine->spec, machine->weights,
+                                 {.tokens_max = shape.step_tokens_max,
+                                  .slices_max = shape.running_max,
+                                  .positions_max = shape.sequence_tokens_max},
+                                 machine->cache, machine->team, CpuKernelsFor(isa)));
+  // The instruction set is no part of the id: all give the same bits.
+  return std::make_unique<CpuExecutor>(
+      std::move(machine), shape,
+      absl::StrCat("cpu, ", threads, threads == 1 ? " thread, " : " threads, ",
+                   std::string(CpuIsaName(isa))),
+      absl::StrCat("cpu-", kArithmeticVersion, "-", file.HeaderHash()));
+}
+
+}  // namespace spillway

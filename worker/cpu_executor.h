@@ -21,7 +21,7 @@ struct CpuExecutorOptions {
   int64_t kv_bytes = int64_t{1} << 30;
   int32_t sequence_tokens_max = 0;  // 0: the model's context
   // The kernels to run, for tests; the best of this machine if not set. Results don't depend on it.
-  std::optional<CpuIsa> isa;
+  std::optional<CpuIsa> isa = std::nullopt;
 };
 
 // Loads a model onto the CPU: repacks the weights once, starts the thread team and the executor

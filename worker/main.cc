@@ -201,7 +201,7 @@ int Main(int argc, char** argv) {
   const sigset_t signals = BlockSignals();
   const absl::Status status = Serve(flags, signals);
   if (status.ok()) return 0;
-  LogError(status.message());
+  LogError(std::string(status.message()));
   return 1;
 }
 

@@ -1,0 +1,264 @@
+// worker/cpu_executor.h on a tiny random model: the seam that the engine loop relies on.
+
+#include "worker/cpu_executor.h"
+
+#include <algorithm>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "tests/worker/model/tiny_model.h"
+
+namespace spillway {
+namespace {
+
+using ::testing::HasSubstr;
+
+std::vector<BlockId> BlocksFrom(int32_t first, int32_t count = 4) {
+  std::vector<BlockId> blocks;
+  for (int32_t i = 0; i < count; ++i) blocks.push_back(BlockId{first + i});
+  return blocks;
+}
+
+std::unique_ptr<Executor> MakeExecutor(const TinyModel& model, int32_t threads = 2) {
+  auto executor = MakeCpuExecutor(model.spec(), model.file(),
+                                  {.threads = threads,
+                                   .running_max = 4,
+                                   .step_tokens_max = 64,
+                                   .block_count = 64,
+                                   .sequence_tokens_max = 128});
+  return *std::move(executor);
+}
+
+// One sequence of a test: what a scheduler would know of it.
+struct Sequence {
+  SlotId slot{};
+  std::vector<BlockId> blocks;
+  std::vector<TokenId> tokens;  // prompt and output so far
+  int32_t prompt_tokens = 0;
+  SamplingParams params;
+
+  Sequence(int32_t slot_index, std::vector<TokenId> prompt, SamplingParams sampling)
+      : slot(SlotId{slot_index}),
+        blocks(BlocksFrom(slot_index * 8)),
+        tokens(std::move(prompt)),
+        prompt_tokens(static_cast<int32_t>(tokens.size())),
+        params(std::move(sampling)) {}
+
+  StepRow Row(int32_t begin, int32_t count, bool samples = true) const {
+    StepRow row;
+    row.slice = {
+        .slot = slot,
+        .begin = begin,
+        .count = count,
+        .tokens = std::span(tokens).subspan(static_cast<size_t>(begin), static_cast<size_t>(count)),
+        .blocks = blocks,
+        .samples = samples};
+    row.sampling = &params;
+    row.history = tokens;
+    row.prompt_tokens = prompt_tokens;
+    return row;
+  }
+
+  // The row whose input the step in flight samples: position `begin`, no tokens given.
+  StepRow PendingRow(int32_t begin) const {
+    StepRow row = Row(0, 0);
+    row.slice.begin = begin;
+    row.slice.count = 1;
+    row.slice.last_token_pending = true;
+    return row;
+  }
+};
+
+SamplingParams Greedy() {
+  SamplingParams params;
+  params.temperature = 0;
+  return params;
+}
+
+SamplingParams Lively() {
+  SamplingParams params;
+  params.seed = 7;
+  params.repetition_penalty = 1.3f;
+  params.frequency_penalty = 0.5f;
+  return params;
+}
+
+TokenId RunOne(Executor& executor, const StepRow& row) {
+  const auto ticket = executor.Launch({&row, 1});
+  const auto sampled = executor.Collect(*ticket);
+  return sampled->front().token;
+}
+
+// The output of `sequence` when each token is given back explicitly.
+std::vector<TokenId> Generate(Executor& executor, Sequence sequence, int32_t count) {
+  std::vector<TokenId> output;
+  int32_t begin = 0;
+  for (int32_t i = 0; i < count; ++i) {
+    const auto size = static_cast<int32_t>(sequence.tokens.size());
+    output.push_back(RunOne(executor, sequence.Row(begin, size - begin)));
+    begin = size;
+    sequence.tokens.push_back(output.back());
+  }
+  return output;
+}
+
+// The same with two steps in flight: each is launched before its input token is known.
+std::vector<TokenId> GeneratePipelined(Executor& executor, Sequence sequence, int32_t count) {
+  const auto prompt = static_cast<int32_t>(sequence.tokens.size());
+  sequence.tokens.reserve(static_cast<size_t>(prompt + count));  // histories stay where they are
+  const StepRow first = sequence.Row(0, prompt);
+  Ticket oldest = *executor.Launch({&first, 1});
+  for (int32_t i = 1; i < count; ++i) {
+    const StepRow next = sequence.PendingRow(prompt + i - 1);
+    const Ticket ticket = *executor.Launch({&next, 1});
+    sequence.tokens.push_back(executor.Collect(oldest)->front().token);
+    oldest = ticket;
+  }
+  sequence.tokens.push_back(executor.Collect(oldest)->front().token);
+  return {sequence.tokens.begin() + prompt, sequence.tokens.end()};
+}
+
+TEST(CpuExecutorTest, PendingTokensGiveWhatGivenTokensGive) {
+  const TinyModel model;
+  const auto executor = MakeExecutor(model);
+  for (const SamplingParams& params : {Greedy(), Lively()}) {
+    const Sequence sequence(/*slot_index=*/1, {5, 17, 3, 99, 5}, params);
+    const std::vector<TokenId> given = Generate(*executor, sequence, 20);
+    EXPECT_EQ(GeneratePipelined(*executor, sequence, 20), given);
+  }
+}
+
+TEST(CpuExecutorTest, GreedyIsTheReferencesChoice) {
+  constexpr WeightFormat kF32 = WeightFormat::kF32;
+  const TinyModel model({kF32, kF32, kF32, kF32, kF32});
+  const auto executor = MakeExecutor(model);
+  std::vector<TokenId> tokens = {8, 30, 61};
+
+  for (const TokenId token : Generate(*executor, Sequence(0, tokens, Greedy()), 10)) {
+    const std::vector<double> logits = model.ReferenceLogits(tokens);
+    EXPECT_EQ(token, std::max_element(logits.begin(), logits.end()) - logits.begin());
+    tokens.push_back(token);
+  }
+}
+
+TEST(CpuExecutorTest, BatchThreadsChunksAndInstructionSetsDontChangeTheOutput) {
+  const TinyModel model;
+  const Sequence sequence(/*slot_index=*/2, {1, 2, 3, 4, 5, 6, 7, 8, 9, 10}, Lively());
+  const std::vector<TokenId> expected = Generate(*MakeExecutor(model, 1), sequence, 12);
+  for (const int32_t threads : {2, 3}) {
+    EXPECT_EQ(Generate(*MakeExecutor(model, threads), sequence, 12), expected);
+  }
+  const auto scalar =
+      MakeCpuExecutor(model.spec(), model.file(),
+                      {.block_count = 64, .sequence_tokens_max = 64, .isa = CpuIsa::kScalar});
+  EXPECT_EQ(Generate(**scalar, sequence, 12), expected);
+  EXPECT_EQ((*scalar)->numerics_id(), MakeExecutor(model)->numerics_id());
+
+  // In chunks, next to another sequence.
+  const auto executor = MakeExecutor(model);
+  const Sequence other(/*slot_index=*/0, {50, 51, 52, 53, 54, 55}, Greedy());
+  const std::vector<StepRow> first = {sequence.Row(0, 7, /*samples=*/false), other.Row(0, 6)};
+  EXPECT_EQ(executor->Collect(*executor->Launch(first))->size(), 1u);
+  const std::vector<StepRow> second = {other.Row(5, 1), sequence.Row(7, 3)};
+  const auto sampled = executor->Collect(*executor->Launch(second));
+  ASSERT_EQ(sampled->size(), 2u);
+  EXPECT_EQ((*sampled)[1].token, expected[0]);
+}
+
+TEST(CpuExecutorTest, BannedTokensAreNotSampled) {
+  const TinyModel model;
+  const auto executor = MakeExecutor(model);
+  const Sequence sequence(0, {4, 4, 4}, Greedy());
+  StepRow row = sequence.Row(0, 3);
+  const std::vector<TokenId> banned = {RunOne(*executor, row)};
+  row.banned = banned;
+
+  EXPECT_NE(RunOne(*executor, row), banned[0]);
+}
+
+TEST(CpuExecutorTest, TellsTheLogprobWhereAsked) {
+  const TinyModel model;
+  const auto executor = MakeExecutor(model);
+  Sequence sequence(0, {4, 4, 4}, Greedy());
+  sequence.params.logprob = true;
+  const StepRow row = sequence.Row(0, 3);
+  const auto sampled = executor->Collect(*executor->Launch({&row, 1}));
+  EXPECT_LT(sampled->front().logprob, 0);
+}
+
+TEST(CpuExecutorTest, LogitsThatAreNotNumbersFailTheirRowOnly) {
+  // An embedding scale of not-a-number: the first row of the file's first tensor, token 0.
+  const TinyModel model;
+  auto* const scale =
+      const_cast<std::byte*>(model.file().FindTensor("token_embd.weight")->data.data());
+  scale[0] = std::byte{0x00};
+  scale[1] = std::byte{0x7e};
+  const auto executor = MakeExecutor(model);
+  const Sequence bad(0, {7, 0}, Greedy());
+  const Sequence good(1, {7, 8}, Greedy());
+  const std::vector<StepRow> rows = {bad.Row(0, 2), good.Row(0, 2)};
+
+  const auto sampled = executor->Collect(*executor->Launch(rows));
+
+  EXPECT_EQ((*sampled)[0].token, SampledToken::kNone);
+  EXPECT_NE((*sampled)[1].token, SampledToken::kNone);
+  // What the pipeline had launched after it runs to its end.
+  const StepRow after = bad.PendingRow(2);
+  EXPECT_TRUE(executor->Collect(*executor->Launch({&after, 1})).ok());
+}
+
+TEST(CpuExecutorTest, StepsWithoutSamplesGiveNothing) {
+  const TinyModel model;
+  const auto executor = MakeExecutor(model);
+  const Sequence sequence(0, {1, 2, 3}, Greedy());
+  const StepRow row = sequence.Row(0, 3, /*samples=*/false);
+
+  EXPECT_TRUE(executor->Collect(*executor->Launch({&row, 1}))->empty());
+}
+
+TEST(CpuExecutorDeathTest, RowsThatBreakTheContractStopTheProcess) {
+  GTEST_FLAG_SET(death_test_style, "threadsafe");  // the executor has threads
+  const TinyModel model;
+  const auto executor = MakeExecutor(model);
+  const Sequence sequence(0, {1, 2, 3}, Greedy());
+  StepRow row = sequence.Row(0, 3);
+  row.slice.slot = SlotId{4};
+  EXPECT_DEATH(executor->Launch({&row, 1}).IgnoreError(), "slot");
+  row = sequence.Row(0, 3);
+  row.slice.last_token_pending = true;
+  EXPECT_DEATH(executor->Launch({&row, 1}).IgnoreError(), "pending");
+  row = sequence.Row(0, 3);
+  row.slice.blocks = {};
+  EXPECT_DEATH(executor->Launch({&row, 1}).IgnoreError(), "blocks");
+}
+
+TEST(CpuExecutorTest, RefusesOptionsThatCannotWork) {
+  const TinyModel model;
+  const auto status = [&](const CpuExecutorOptions& options) {
+    return MakeCpuExecutor(model.spec(), model.file(), options).status();
+  };
+
+  const absl::Status memory = status({.kv_bytes = 100'000});
+  EXPECT_EQ(memory.code(), absl::StatusCode::kResourceExhausted);
+  EXPECT_THAT(std::string(memory.message()), HasSubstr("1024 tokens needs 64"));
+  EXPECT_EQ(status({.block_tokens = 32}).code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(status({.sequence_tokens_max = 4096}).code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(status({.running_max = 64, .step_tokens_max = 32}).code(),
+            absl::StatusCode::kInvalidArgument);
+}
+
+TEST(CpuExecutorTest, DescribesItself) {
+  const TinyModel model;
+  const auto executor = MakeExecutor(model, 1);
+  EXPECT_THAT(executor->device_name(), HasSubstr("cpu, 1 thread, "));
+  EXPECT_EQ(executor->shape().vocabulary_size, 101);
+  EXPECT_EQ(executor->shape().block_count, 64);
+  EXPECT_EQ(executor->shape().sequence_tokens_max, 128);
+}
+
+}  // namespace
+}  // namespace spillway
