@@ -60,7 +60,11 @@ absl::Status EngineLoop::RunOnce(absl::Duration idle_wait) {
   if (!events_.empty()) Flush();  // Accepted and Started don't wait for the step to end.
   if (!launched.ok()) return launched.status();
   const bool pipeline_full = scheduler_.plans_in_flight() == Scheduler::kPlansInFlightMax;
-  if (in_flight_.empty() || (*launched && !pipeline_full)) return absl::OkStatus();
+  if (in_flight_.empty()) {
+    Flush();  // Nothing runs: routers should know.
+    return absl::OkStatus();
+  }
+  if (*launched && !pipeline_full) return absl::OkStatus();
   const absl::Status collected = CollectOldest();
   Flush();
   return collected;

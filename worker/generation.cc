@@ -38,8 +38,8 @@ std::optional<EndReason> Generation::OnToken(TokenId token, std::string& content
   }
   if (text_.Append(token, content)) return EndReason::kStop;
   if (output_tokens() < request_.new_tokens_max) return std::nullopt;
-  text_.Flush(content);
-  return EndReason::kLength;
+  // What was held back may turn out to complete a stop string.
+  return text_.Flush(content) ? EndReason::kStop : EndReason::kLength;
 }
 
 std::span<const TokenId> Generation::BannedAt(int32_t output_index) const {

@@ -93,6 +93,7 @@ class WorkerService::Impl : public wire::Worker::CallbackService {
     SessionPtr session;
     std::unordered_map<uint64_t, SequenceId> sequences;  // by the router's ids
     absl::Time load_sent;
+    bool idle_sent = false;  // the last load it was sent was that of an idle worker
   };
 
   void OnSubmit(WorkerServiceSession& session, uint64_t router_sequence, wire::GenerateSpec spec)
@@ -341,11 +342,14 @@ void WorkerService::Impl::OnStep(std::span<EngineEvent> events, const EngineLoad
     }
     for (auto& [key, state] : sessions_) {
       Outgoing& outgoing = open[key];
-      const bool load_due = now - state.load_sent >= limits_.load_interval;
+      const bool idle = load.running + load.waiting == 0;
+      const bool load_due =
+          now - state.load_sent >= limits_.load_interval || (idle && !state.idle_sent);
       if (outgoing.frame == nullptr && !load_due) continue;
       if (outgoing.frame == nullptr) outgoing.frame = std::make_unique<wire::WorkerFrame>();
       ready.emplace_back(state.session, std::move(outgoing.frame));
       state.load_sent = now;
+      state.idle_sent = idle;
     }
     for (auto& [session, frame] : ready) LoadToWire(load, draining_, *frame->mutable_load());
   }

@@ -8,7 +8,10 @@
 namespace spillway {
 
 FakeExecutor::FakeExecutor(const ExecutorShape& shape, Model model)
-    : shape_(shape), model_(std::move(model)) {}
+    : shape_(shape),
+      model_(std::move(model)),
+      memory_(static_cast<size_t>(shape.block_count) * static_cast<size_t>(shape.block_tokens),
+              SampledToken::kNone) {}
 
 absl::StatusOr<Ticket> FakeExecutor::Launch(std::span<const StepRow> rows) {
   CHECK(!rows.empty());
@@ -46,9 +49,10 @@ absl::StatusOr<std::span<const SampledToken>> FakeExecutor::Collect(Ticket ticke
   return results_;
 }
 
-std::pair<BlockId, int32_t> FakeExecutor::PlaceOf(const Row& row, int32_t token) const {
-  return {row.blocks.at(static_cast<size_t>(token / shape_.block_tokens)),
-          token % shape_.block_tokens};
+size_t FakeExecutor::PlaceOf(const Row& row, int32_t token) const {
+  const BlockId block = row.blocks.at(static_cast<size_t>(token / shape_.block_tokens));
+  return static_cast<size_t>(block) * static_cast<size_t>(shape_.block_tokens) +
+         static_cast<size_t>(token % shape_.block_tokens);
 }
 
 std::vector<TokenId> FakeExecutor::RunRow(Row& row) {
@@ -56,12 +60,12 @@ std::vector<TokenId> FakeExecutor::RunRow(Row& row) {
   CHECK(static_cast<int32_t>(row.tokens.size()) == row.slice.count);
   std::vector<TokenId> all;
   for (int32_t i = 0; i < row.slice.begin; ++i) {
-    const auto found = memory_.find(PlaceOf(row, i));
-    CHECK(found != memory_.end());
-    all.push_back(found->second);
+    const TokenId token = memory_.at(PlaceOf(row, i));
+    CHECK(token != SampledToken::kNone);
+    all.push_back(token);
   }
   for (TokenId token : row.tokens) {
-    memory_[PlaceOf(row, static_cast<int32_t>(all.size()))] = token;
+    memory_.at(PlaceOf(row, static_cast<int32_t>(all.size()))) = token;
     all.push_back(token);
   }
   tokens_computed_ += row.slice.count;

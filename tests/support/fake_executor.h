@@ -49,13 +49,14 @@ class FakeExecutor : public Executor {
     std::vector<Row> rows;
   };
 
-  std::pair<BlockId, int32_t> PlaceOf(const Row& row, int32_t token) const;
+  // Where token number `token` of the row's sequence lives in memory_.
+  size_t PlaceOf(const Row& row, int32_t token) const;
   std::vector<TokenId> RunRow(Row& row);
 
   const ExecutorShape shape_;
   const Model model_;
   std::deque<Step> in_flight_;
-  std::map<std::pair<BlockId, int32_t>, TokenId> memory_;
+  std::vector<TokenId> memory_;  // [block_count × block_tokens]; SampledToken::kNone: never written
   std::map<SlotId, TokenId> last_sampled_;
   std::vector<SampledToken> results_;
   absl::Status failure_;

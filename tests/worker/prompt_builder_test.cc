@@ -10,6 +10,12 @@ namespace {
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
+ChatInput Chat(std::string messages_json) {
+  ChatInput input;
+  input.messages_json = std::move(messages_json);
+  return input;
+}
+
 std::unique_ptr<Tokenizer> BytesWithBos() {
   TokenizerSpec spec = ByteVocabulary();
   spec.bos = kByteVocabularyStart;
@@ -27,8 +33,7 @@ TEST(PromptBuilderTest, AChatGetsWhatItsTemplateWritesAndNoMore) {
   const auto tokenizer = BytesWithBos();
   const auto chat_template = *ChatTemplate::Parse("{{ messages[0].content }}", "", "");
   const PromptBuilder prompts(*tokenizer, chat_template.get());
-  const absl::StatusOr<BuiltPrompt> built =
-      prompts.Build(ChatInput{.messages_json = R"([{"content":"hi"}])"});
+  const absl::StatusOr<BuiltPrompt> built = prompts.Build(Chat(R"([{"content":"hi"}])"));
   EXPECT_THAT(built->tokens, ElementsAre('h', 'i'));
   EXPECT_EQ(built->text, "hi");
 }
@@ -36,7 +41,7 @@ TEST(PromptBuilderTest, AChatGetsWhatItsTemplateWritesAndNoMore) {
 TEST(PromptBuilderTest, AChatWithoutATemplateSaysWhatToDoInstead) {
   const auto tokenizer = BytesWithBos();
   const PromptBuilder prompts(*tokenizer, nullptr);
-  const absl::Status status = prompts.Build(ChatInput{.messages_json = "[]"}).status();
+  const absl::Status status = prompts.Build(Chat("[]")).status();
   EXPECT_EQ(status.code(), absl::StatusCode::kFailedPrecondition);
   EXPECT_THAT(std::string(status.message()), HasSubstr("/v1/completions"));
 }

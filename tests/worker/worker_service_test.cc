@@ -47,14 +47,20 @@ SchedulerLimits LimitsOfShape() {
   return limits;
 }
 
+WorkerInfo Info(int32_t context_tokens_max) {
+  WorkerInfo info;
+  info.model_name = "alphabet";
+  info.context_tokens_max = context_tokens_max;
+  return info;
+}
+
 // A worker with all its threads, and a client of it.
 class ServedWorker {
  public:
   explicit ServedWorker(FakeExecutor::Model model, int32_t context_tokens_max = 1 << 20,
                         WorkerServiceLimits limits = {})
       : executor_(kShape, std::move(model)),
-        service_(limits, {.model_name = "alphabet", .context_tokens_max = context_tokens_max},
-                 prompts_, *tokenizer_, clock_),
+        service_(limits, Info(context_tokens_max), prompts_, *tokenizer_, clock_),
         engine_({}, LimitsOfShape(), executor_, *tokenizer_, clock_, service_) {
     std::string folder = "/tmp/spillway-service-XXXXXX";
     CHECK(mkdtemp(folder.data()) != nullptr);
