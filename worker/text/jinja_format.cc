@@ -218,8 +218,8 @@ class JsonWriter {
                            &entry.value);
     }
     if (style_.sort_keys) {
-      std::stable_sort(entries.begin(), entries.end(),
-                       [](const auto& a, const auto& b) { return a.first < b.first; });
+      std::sort(entries.begin(), entries.end(),
+                [](const auto& a, const auto& b) { return a.first < b.first; });
     }
     out_.AppendUntrusted("{");
     for (size_t i = 0; i < entries.size(); ++i) {

@@ -17,20 +17,32 @@ namespace {
 
 using Result = absl::StatusOr<Value>;
 
-// The order of the keys, smallest first; equal ones stay as they were.
+// The order of the keys, smallest first; equal ones stay as they were. A merge sort of our own: a
+// comparison may fail, which std::sort can't be told.
 absl::StatusOr<std::vector<size_t>> SortedOrder(const std::vector<Value>& keys, bool reverse,
                                                 Budget& budget) {
-  std::vector<size_t> order(keys.size());
+  const size_t count = keys.size();
+  std::vector<size_t> order(count);
   std::iota(order.begin(), order.end(), 0);
-  absl::Status error;
-  // A merge sort: it stays within bounds also when an error makes all keys equal halfway.
-  std::stable_sort(order.begin(), order.end(), [&](size_t a, size_t b) {
-    if (!error.ok()) return false;
-    const auto less = reverse ? Less(keys[b], keys[a], budget) : Less(keys[a], keys[b], budget);
-    if (!less.ok()) error = less.status();
-    return less.ok() && *less;
-  });
-  RETURN_IF_ERROR(error);
+  std::vector<size_t> merged(count);
+  for (size_t width = 1; width < count; width *= 2) {
+    for (size_t begin = 0; begin < count; begin += 2 * width) {
+      const size_t middle = std::min(begin + width, count);
+      const size_t end = std::min(begin + 2 * width, count);
+      size_t left = begin;
+      size_t right = middle;
+      for (size_t out = begin; out < end; ++out) {
+        bool take_right = left == middle;
+        if (!take_right && right < end) {
+          const Value& a = keys[order[left]];
+          const Value& b = keys[order[right]];
+          ASSIGN_OR_RETURN(take_right, reverse ? Less(a, b, budget) : Less(b, a, budget));
+        }
+        merged[out] = order[take_right ? right++ : left++];
+      }
+    }
+    order.swap(merged);
+  }
   return order;
 }
 
