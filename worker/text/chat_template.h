@@ -15,7 +15,7 @@ namespace spillway {
 // (OpenAI's messages and tools).
 struct ChatInput {
   std::string messages_json;         // an array of message objects
-  std::string tools_json;            // an array; empty: `tools` is undefined in the template
+  std::string tools_json;            // an array; empty: `tools` is none, as transformers has it
   std::string template_kwargs_json;  // an object of further variables; empty: none
   bool add_generation_prompt = true;
   absl::Time template_time;  // what strftime_now() sees, in UTC
@@ -24,7 +24,8 @@ struct ChatInput {
 struct RenderedPrompt {
   std::string text;
   // Where the text comes from the template itself and not from the input: only there may a control
-  // token be meant. Sorted, disjoint.
+  // token be meant. So are bos and eos, and a message's role if it is one of the usual six. Sorted,
+  // disjoint.
   std::vector<TextRange> trusted;
 };
 
@@ -35,7 +36,9 @@ struct ChatTemplateLimits {
 };
 
 // A model's chat template: Jinja as transformers runs it (trim_blocks, lstrip_blocks,
-// raise_exception, strftime_now, tojson, loop controls, generation blocks).
+// raise_exception, strftime_now, tojson, loop controls, generation blocks), and beyond it the
+// methods that change lists and dicts. Not Jinja: integers beyond 64 bits, format specifications
+// in str.format(), include, import, extends and block.
 // Immutable after Parse(): any thread may render at once.
 class ChatTemplate {
  public:
