@@ -2,6 +2,7 @@
 
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "absl/status/statusor.h"
@@ -11,7 +12,8 @@
 namespace spillway::jinja {
 
 // Parses expressions with Jinja's precedence, which differs from Python's: ~ binds tighter than +,
-// and a filter tighter than a sign.
+// and a filter tighter than a sign. Operators, tuples and targets in jinja_expression_parser.cc;
+// what stands between operators in jinja_operand_parser.cc.
 class ExpressionParser {
  public:
   using Result = absl::StatusOr<ExpressionPointer>;
@@ -39,7 +41,15 @@ class ExpressionParser {
   void LeaveCondition() { --conditions_; }
 
  private:
-  class Nesting;
+  // Counts how deep the parser's own calls are nested.
+  class Nesting {
+   public:
+    explicit Nesting(int& depth) : depth_(depth) { ++depth_; }
+    ~Nesting() { --depth_; }
+
+   private:
+    int& depth_;
+  };
 
   Result ParseOr();
   Result ParseAnd();
@@ -63,6 +73,13 @@ class ExpressionParser {
   absl::StatusOr<std::string> ParseDottedName();
 
   ExpressionPointer New(Expression::Kind kind) const;
+  template <typename... Pointers>
+  static std::vector<ExpressionPointer> List(Pointers... pointers) {
+    std::vector<ExpressionPointer> list;
+    (list.push_back(std::move(pointers)), ...);
+    return list;
+  }
+
   // A node over operands; fails when the tree gets too deep.
   Result Make(Expression::Kind kind, int line, std::vector<ExpressionPointer> operands);
   Result MakeBinary(Operator op, int line, ExpressionPointer left, ExpressionPointer right);

@@ -14,7 +14,8 @@
 
 namespace spillway::jinja {
 
-// Runs a parsed template once. Not thread-safe; template, heap and classes outlive it.
+// Runs a parsed template once: statements in jinja_interpreter.cc, expressions in
+// jinja_evaluation.cc. Not thread-safe; template, heap and classes outlive it.
 class Interpreter {
  public:
   // `depth_max`: the depth to which the template itself may be nested; macros that call each other
@@ -43,7 +44,15 @@ class Interpreter {
   static constexpr int kCallFactor = 10;
 
   enum class Flow { kNext, kBreak, kContinue };
-  class Nesting;
+  // Counts how deep calls of Evaluate, Execute and macros are nested.
+  class Nesting {
+   public:
+    explicit Nesting(int& depth) : depth_(depth) { ++depth_; }
+    ~Nesting() { --depth_; }
+
+   private:
+    int& depth_;
+  };
 
   absl::StatusOr<Flow> ExecuteBlock(const Block& block, Scope* scope);
   absl::StatusOr<Flow> Execute(const Statement& statement, Scope* scope);
@@ -64,6 +73,8 @@ class Interpreter {
 
   absl::StatusOr<Value> Evaluate(const Expression& expression, Scope* scope);
   absl::StatusOr<Value> EvaluateKind(const Expression& expression, Scope* scope);
+  // Those kinds that need their first operand whatever it is.
+  absl::StatusOr<Value> EvaluateOnFirst(const Expression& expression, Scope* scope);
   absl::StatusOr<Value> EvaluateName(const Expression& expression, Scope* scope);
   absl::StatusOr<Value> EvaluateDict(const Expression& expression, Scope* scope);
   absl::StatusOr<Value> EvaluateComparison(const Expression& expression, Scope* scope);
