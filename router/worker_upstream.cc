@@ -8,6 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/check.h"
 #include "common/mutex.h"
+#include "grpc/grpc.h"
 #include "grpcpp/alarm.h"
 #include "grpcpp/grpcpp.h"
 #include "proto/worker.grpc.pb.h"
@@ -21,7 +22,19 @@ namespace wire = worker::v1;
 // Over the 1 MiB that a WorkerFrame is cut at, and what gRPC has by itself.
 constexpr int kReceiveBytesMax = 4 << 20;
 
+// Keeps gRPC running until the process ends. When its last object goes, gRPC 1.51 joins a thread
+// that polls for 10 s (run_poller in tcp_posix.cc) if a write had to wait shortly before: a router
+// that had just sent a long prompt took those 10 s to stop.
+void KeepGrpcRunning() {
+  static const bool kept = [] {
+    grpc_init();
+    return true;
+  }();
+  static_cast<void>(kept);
+}
+
 std::shared_ptr<grpc::Channel> MakeChannel(const std::string& target) {
+  KeepGrpcRunning();
   grpc::ChannelArguments arguments;
   // Its own connection and back-off, whatever else this process has to the same address.
   arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
