@@ -237,7 +237,7 @@ TEST_F(OpenAiGenerationTest, BigDeltaIsSplitBetweenCharactersIntoShortLines) {
   OpenAiGeneration& generation = Start(/*stream=*/true);
   generation.OnAccepted(1);
   generation.OnStarted(0);
-  std::string text = "x";
+  std::string text = "xx";  // so that the cut falls into a character
   while (text.size() < 100'000) text += "\xe4\xbd\xa0\x01";
   generation.OnDelta(0, text, 1);
   generation.OnFinished(0, FinishReason::kStop, TokenUsage(1));

@@ -173,7 +173,7 @@ TEST(OpenAiRequestTest, BodiesThatAreNoRequest) {
 TEST(OpenAiRequestTest, NestingUpToTheLimitIsFineAndBracketsInStringsDoNotCount) {
   const std::string deep = std::string(63, '[') + std::string(63, ']');
   Chat("\"metadata\":" + deep);
-  Chat("\"user\":\"" + std::string(1000, '[') + "\\\"{\"");
+  Chat("\"user\":\"\\\"" + std::string(1000, '[') + "\"");
 }
 
 TEST(OpenAiRequestTest, MessagesBecomeCanonical) {

@@ -1,9 +1,12 @@
 #include "server/http/http_server.h"
 
+#include <array>
 #include <atomic>
 #include <future>
 #include <memory>
 #include <string>
+#include <thread>
+#include <vector>
 
 #include "common/mutex.h"
 #include "gmock/gmock.h"
@@ -88,12 +91,13 @@ class HttpServerTest : public ::testing::Test {
     return held_.destroyed.get_future().wait_for(std::chrono::seconds(10)) ==
            std::future_status::ready;
   }
-  // Runs `function` on the server's thread and waits for it.
+  // Runs `function` on the server's thread and waits for it and for what it woke.
   void OnServer(std::function<void()> function) {
     std::promise<void> done;
-    server_->Poster(0)([&] {
+    const auto post = server_->Poster(0);
+    post([&] {
       function();
-      done.set_value();
+      post([&] { done.set_value(); });
     });
     done.get_future().wait();
   }
@@ -249,6 +253,18 @@ TEST_F(HttpServerTest, RefusalArrivesThoughTheClientIsStillSending) {
   client.Send("POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 3000000\r\n\r\n");
   client.Send(std::string(3'000'000, 'a'));
   EXPECT_THAT(client.ReadToEnd(), StartsWith("HTTP/1.1 413"));
+  EXPECT_FALSE(client.was_reset());
+}
+
+TEST_F(HttpServerTest, RefusedBodyThatComesLaterIsReadAway) {
+  HttpLimits limits;
+  limits.body_bytes_max = 10;
+  StartServer(limits);
+  SocketClient client(address_);
+  client.Send("POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n");
+  EXPECT_THAT(client.ReadResponse(), StartsWith("HTTP/1.1 413"));
+  client.Send(std::string(1000, 'a'));
+  client.ReadToEnd();
   EXPECT_FALSE(client.was_reset());
 }
 
@@ -484,6 +500,46 @@ TEST_F(HttpServerTest, BadAddresses) {
     server.SetHandler(0, routes_);
     EXPECT_EQ(server.Start().code(), absl::StatusCode::kInvalidArgument) << address;
   }
+}
+
+TEST_F(HttpServerTest, ConnectionsSpreadOverThreadsAndAreServedByAll) {
+  HttpServerOptions options;
+  options.listeners = {{.address = "127.0.0.1:0"}};
+  options.threads = 3;
+  HttpServer server(options, clock_, metrics_);
+  std::vector<std::unique_ptr<RouteTable>> tables;
+  std::array<std::atomic<int>, 3> answered = {};
+  for (int32_t i = 0; i < 3; ++i) {
+    tables.push_back(
+        std::make_unique<RouteTable>([](HttpRequest&, TokenRule) { return std::nullopt; },
+                                     [](int status, std::string_view, std::string_view) {
+                                       return HttpResponse{.status = status};
+                                     }));
+    tables.back()->Add(
+        {"GET", "/", TokenRule::kNever, [&answered, i](HttpRequest&, ResponseWriter& writer) {
+           ++answered[static_cast<size_t>(i)];
+           writer.Send({.body = "hello"});
+           return nullptr;
+         }});
+    server.SetHandler(i, *tables.back());
+  }
+  ASSERT_TRUE(server.Start().ok());
+  // The kernel hashes each connection to a thread: all 60 on one has a chance of 3 ** -59.
+  std::vector<std::thread> clients;
+  for (int i = 0; i < 4; ++i) {
+    clients.emplace_back([&] {
+      for (int j = 0; j < 15; ++j) {
+        SocketClient client(server.bound_addresses().at(0));
+        client.Send(Get("/"));
+        EXPECT_THAT(client.ReadResponse(), EndsWith("hello"));
+      }
+    });
+  }
+  for (std::thread& client : clients) client.join();
+  int threads_used = 0;
+  for (const std::atomic<int>& count : answered) threads_used += count > 0;
+  EXPECT_GT(threads_used, 1);
+  server.Stop();
 }
 
 TEST_F(HttpServerTest, RunsThingsEveryNowAndThen) {
