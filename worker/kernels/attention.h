@@ -12,14 +12,14 @@ inline constexpr int32_t kHeadSizeMax = 256;
 
 // One layer's KV memory, in blocks of 16 tokens (kKvBlockTokens).
 struct KvLayer {
-  uint16_t* keys = nullptr;    // [blocks, kv_heads, head_size, 16] f16: a lane is a token
-  uint16_t* values = nullptr;  // [blocks, kv_heads, 16, head_size] f16
+  uint16_t* keys = nullptr;    // [kv_heads, head_size, 16] f16 of block 0: a lane is a token
+  uint16_t* values = nullptr;  // [kv_heads, 16, head_size] f16 of block 0
+  int64_t block_stride = 0;    // f16s from one block to the next, in both
   int32_t kv_head_count = 0;
   int32_t head_size = 0;  // a multiple of 16, at most kHeadSizeMax
 
-  int64_t block_stride() const { return int64_t{16} * kv_head_count * head_size; }
   int64_t OffsetOf(int64_t block, int32_t kv_head) const {
-    return block * block_stride() + int64_t{16} * kv_head * head_size;
+    return block * block_stride + int64_t{16} * kv_head * head_size;
   }
 };
 

@@ -13,8 +13,9 @@ namespace spillway {
 // index. It owns memory only: who uses which block is the scheduler's business. Untouched blocks
 // take no memory.
 //
-// Layout: [layers] of [blocks, kv_heads, head_size, 16] keys, then the same of
-// [blocks, kv_heads, 16, head_size] values.
+// Layout: [blocks, layers] of [kv_heads, head_size, 16] keys, then [kv_heads, 16, head_size]
+// values. A block's layers lie together, so that the memory touched grows with the blocks in use
+// and not with the layers times a huge page.
 class KvCache {
  public:
   // RESOURCE_EXHAUSTED: no memory.
@@ -31,8 +32,8 @@ class KvCache {
   int32_t block_count_ = 0;
   int32_t kv_head_count_ = 0;
   int32_t head_size_ = 0;
-  int64_t layer_halves_ = 0;  // of one layer's keys, or values
-  int64_t values_offset_ = 0;
+  int64_t layer_halves_ = 0;  // of one layer's keys in one block, and of its values
+  int64_t block_halves_ = 0;  // of one block
 };
 
 }  // namespace spillway

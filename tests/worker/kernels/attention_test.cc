@@ -25,8 +25,9 @@ class Sequence {
     const int32_t block_count = (shape.tokens + 15) / 16;
     kv_.kv_head_count = shape.kv_heads;
     kv_.head_size = shape.head_size;
+    kv_.block_stride = int64_t{16} * shape.kv_heads * shape.head_size + 32;  // not dense
     // What no token has written must not matter: not-a-number, as freed blocks may hold it.
-    const auto halves = static_cast<size_t>(kv_.block_stride() * (block_count + 1));
+    const auto halves = static_cast<size_t>(kv_.block_stride * (block_count + 1));
     keys_.assign(halves, 0x7e00);
     values_.assign(halves, 0x7e00);
     kv_.keys = keys_.data();
