@@ -17,18 +17,17 @@ void WorkerServiceSession::Begin() {
 }
 
 void WorkerServiceSession::Send(std::unique_ptr<wire::WorkerFrame> frame) {
-  MutexLock lock(mutex_);
-  if (finished_) return;
-  frame->set_frame_number(++frame_number_);
-  unsent_bytes_ += frame->ByteSizeLong();
-  unsent_.push_back(std::move(frame));
-  if (unsent_bytes_ > limits_.unsent_bytes_max) {
-    LogWarning(absl::StrCat("a router doesn't read its stream: ", unsent_bytes_,
-                            " bytes unsent, cutting it off"));
-    context_->TryCancel();
-    return;
+  {
+    MutexLock lock(mutex_);
+    if (finished_ || cut_off_) return;
+    frame->set_frame_number(++frame_number_);
+    unsent_bytes_ += frame->ByteSizeLong();
+    unsent_.push_back(std::move(frame));
+    cut_off_ = unsent_bytes_ > limits_.unsent_bytes_max;
+    if (!cut_off_) return WriteNext();
   }
-  WriteNext();
+  LogWarning("a router doesn't read its stream; cutting it off");
+  context_->TryCancel();  // Without the lock: OnCancel may come from within.
 }
 
 void WorkerServiceSession::WriteNext() {

@@ -68,7 +68,8 @@ class WorkerServiceSession : public grpc::ServerBidiReactor<wire::RouterFrame, w
   size_t unsent_bytes_ GUARDED_BY(mutex_) = 0;
   uint64_t frame_number_ GUARDED_BY(mutex_) = 0;
   bool writing_ GUARDED_BY(mutex_) = false;
-  bool finished_ GUARDED_BY(mutex_) = false;
+  bool cut_off_ GUARDED_BY(mutex_) = false;   // too much is unsent; being cancelled
+  bool finished_ GUARDED_BY(mutex_) = false;  // Finish() was called: nothing may be started
   std::shared_ptr<WorkerServiceSession> self_;
 };
 
