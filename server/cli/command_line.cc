@@ -33,7 +33,7 @@ struct Seconds {
   double grace = 30;
 };
 
-void AddServeOptions(CLI::App& serve, ServeOptions& options, Seconds& seconds) {
+void AddWorkerOptions(CLI::App& serve, ServeOptions& options) {
   serve
       .add_option("--model", options.model,
                   "GGUF file to serve. Default: $SPILLWAY_MODEL, else\n"
@@ -50,6 +50,23 @@ void AddServeOptions(CLI::App& serve, ServeOptions& options, Seconds& seconds) {
                   "A worker that runs already, by gRPC address (unix:PATH or HOST:PORT);\n"
                   "repeatable. Without --workers none is started then")
       ->type_name("ADDRESS");
+  serve
+      .add_option("--threads", options.worker_threads,
+                  "CPU threads of each worker. Default: the cores divided by the workers")
+      ->check(CLI::Range(0, 1024).description(""))
+      ->type_name("N");
+  serve
+      .add_option("--worker-binary", options.worker_binary,
+                  "The worker program. Default: spillway-worker beside this program")
+      ->type_name("PATH");
+  serve
+      .add_option("--worker-arg", options.worker_arguments,
+                  "An argument to pass on to each worker, such as --worker-arg=--kv-bytes=1GB;\n"
+                  "repeatable")
+      ->type_name("ARG");
+}
+
+void AddListenOptions(CLI::App& serve, ServeOptions& options) {
   serve
       .add_option("--listen", options.listen,
                   "Where to serve HTTP; repeatable. Port 0 takes a free one and says which")
@@ -73,24 +90,13 @@ void AddServeOptions(CLI::App& serve, ServeOptions& options, Seconds& seconds) {
                   "Folder of the token store. Default: $XDG_STATE_HOME/spillway, else\n"
                   "~/.local/state/spillway")
       ->type_name("DIR");
-  serve
-      .add_option("--threads", options.worker_threads,
-                  "CPU threads of each worker. Default: the cores divided by the workers")
-      ->check(CLI::Range(0, 1024).description(""))
-      ->type_name("N");
   serve.add_option("--http-threads", options.http_threads, "Threads that serve HTTP")
       ->check(CLI::Range(1, 256).description(""))
       ->type_name("N")
       ->capture_default_str();
-  serve
-      .add_option("--worker-binary", options.worker_binary,
-                  "The worker program. Default: spillway-worker beside this program")
-      ->type_name("PATH");
-  serve
-      .add_option("--worker-arg", options.worker_arguments,
-                  "An argument to pass on to each worker, such as --worker-arg=--kv-bytes=1GB;\n"
-                  "repeatable")
-      ->type_name("ARG");
+}
+
+void AddShutdownOptions(CLI::App& serve, Seconds& seconds) {
   serve
       .add_option("--drain-delay", seconds.drain_delay,
                   "Seconds to go on serving after SIGTERM with /readyz false. Ctrl-C skips it")
@@ -103,7 +109,6 @@ void AddServeOptions(CLI::App& serve, ServeOptions& options, Seconds& seconds) {
       ->check(CLI::Range(0.0, 3600.0).description(""))
       ->type_name("SECONDS")
       ->capture_default_str();
-  serve.add_flag("--verbose", options.verbose, "Log more");
 }
 
 void AddTokenOptions(CLI::App& token, TokenCommand& command) {
@@ -161,7 +166,10 @@ Command ParseCommandLine(int argc, const char* const* argv, const Environment& e
   Seconds seconds;
   options.http_threads = std::clamp(environment.cores, 1, kHttpThreadsDefaultMax);
   CLI::App* serve = app.add_subcommand("serve", "Start the workers of this machine and serve HTTP");
-  AddServeOptions(*serve, options, seconds);
+  AddWorkerOptions(*serve, options);
+  AddListenOptions(*serve, options);
+  AddShutdownOptions(*serve, seconds);
+  serve->add_flag("--verbose", options.verbose, "Log more");
   TokenCommand token;
   CLI::App* token_app = app.add_subcommand("token", "Make, list and revoke clients' tokens");
   AddTokenOptions(*token_app, token);

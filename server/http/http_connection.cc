@@ -1,10 +1,10 @@
 #include "server/http/http_connection.h"
 
+#include <algorithm>
 #include <array>
 #include <boost/asio.hpp>
 #include <boost/beast/http/parser.hpp>
 #include <boost/beast/http/string_body.hpp>
-#include <chrono>
 #include <memory>
 #include <optional>
 #include <utility>
@@ -21,9 +21,10 @@ namespace {
 namespace asio = boost::asio;
 namespace http = boost::beast::http;
 using boost::system::error_code;
-using SteadyTime = std::chrono::steady_clock::time_point;
 
 constexpr auto kAwait = asio::as_tuple(asio::use_awaitable);
+// Timers overflow at absl::InfiniteDuration().
+constexpr absl::Duration kLongestWait = absl::Hours(24 * 365);
 constexpr size_t kReadBytes = 16u << 10;
 constexpr std::string_view kBadVersion = "only HTTP/1.1 and HTTP/1.0 are spoken here";
 constexpr std::string_view kLineEnd = "\r\n";
@@ -31,12 +32,6 @@ constexpr std::string_view kLastChunk = "0\r\n\r\n";
 constexpr std::string_view kContinue = "HTTP/1.1 100 Continue\r\n\r\n";
 
 std::string_view ToStd(boost::beast::string_view text) { return {text.data(), text.size()}; }
-
-SteadyTime After(absl::Duration duration) {
-  // A year is "never": time_point would overflow at InfiniteDuration().
-  return std::chrono::steady_clock::now() +
-         absl::ToChronoNanoseconds(std::min(duration, absl::Hours(24 * 365)));
-}
 
 asio::const_buffer Buffer(std::string_view text) { return asio::buffer(text.data(), text.size()); }
 
@@ -168,14 +163,14 @@ class StreamConnection final : public HttpConnection,
     bool flush = false;
     bool overflowed = false;
     bool last_chunk_written = false;
-    SteadyTime wake_at = SteadyTime::max();
+    absl::Time wake_at = absl::InfiniteFuture();
   };
 
   asio::awaitable<void> ReadLoop([[maybe_unused]] std::shared_ptr<StreamConnection> self) {
     std::array<char, kReadBytes> bytes;
     while (!closed_) {
       if (input_.size() - input_begin_ >= limits_.read_ahead_bytes_max) {
-        reader_timer_.expires_at(SteadyTime::max());
+        reader_timer_.expires_after(absl::ToChronoNanoseconds(kLongestWait));
         co_await reader_timer_.async_wait(kAwait);
         continue;
       }
@@ -208,7 +203,7 @@ class StreamConnection final : public HttpConnection,
     parser_->body_limit(limits_.body_bytes_max);
     parser_->eager(true);
     answer_ = Answer();
-    SteadyTime deadline = After(limits_.idle_time);
+    absl::Time deadline = After(limits_.idle_time);
     bool begun = false;
     bool head_done = false;
     while (!closed_) {
@@ -336,7 +331,7 @@ class StreamConnection final : public HttpConnection,
       } else {
         const bool woken = co_await Wait(answer_.wake_at);
         if (woken) continue;
-        answer_.wake_at = SteadyTime::max();
+        answer_.wake_at = absl::InfiniteFuture();
         if (operation_ != nullptr) operation_->OnWake();
       }
     }
@@ -375,7 +370,7 @@ class StreamConnection final : public HttpConnection,
 
   template <typename Buffers>
   asio::awaitable<void> WriteAll(const Buffers& buffers) {
-    write_timer_.expires_at(After(limits_.write_time));
+    write_timer_.expires_after(absl::ToChronoNanoseconds(limits_.write_time));
     write_timer_.async_wait([weak = this->weak_from_this()](error_code error) {
       if (error) return;
       if (const auto self = weak.lock()) self->CutSlow();
@@ -419,7 +414,7 @@ class StreamConnection final : public HttpConnection,
       discarding_ = true;
       Consume(input_.size() - input_begin_);
       ShutdownSend(stream_);
-      const SteadyTime deadline = After(limits_.linger_time);
+      const absl::Time deadline = After(limits_.linger_time);
       bool woken = true;
       while (woken && !input_ended_ && !closed_) woken = co_await Wait(deadline);
     }
@@ -438,10 +433,13 @@ class StreamConnection final : public HttpConnection,
     reader_timer_.cancel();
   }
 
+  absl::Time After(absl::Duration duration) const { return thread_.clock.Now() + duration; }
+
   // Serve sleeps here. True when woken, false when `deadline` passed first.
-  asio::awaitable<bool> Wait(SteadyTime deadline) {
+  asio::awaitable<bool> Wait(absl::Time deadline) {
     if (!wake_pending_) {
-      timer_.expires_at(deadline);
+      const absl::Duration left = deadline - thread_.clock.Now();
+      timer_.expires_after(absl::ToChronoNanoseconds(std::min(left, kLongestWait)));
       co_await timer_.async_wait(kAwait);
     }
     co_return std::exchange(wake_pending_, false);

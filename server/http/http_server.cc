@@ -89,7 +89,7 @@ absl::Status Bind(tcp::acceptor& acceptor, const tcp::endpoint& endpoint, bool s
 class HttpServer::Impl {
  public:
   Impl(HttpServerOptions options, const Clock& clock, MetricRegistry& metrics)
-      : options_(std::move(options)) {
+      : options_(std::move(options)), clock_(clock) {
     CHECK(options_.threads > 0);
     for (int32_t i = 0; i < options_.threads; ++i) {
       loops_.push_back(std::make_unique<Loop>(options_.limits, clock, metrics,
@@ -149,12 +149,12 @@ class HttpServer::Impl {
 
   bool WaitUntilIdle(absl::Duration timeout) EXCLUDES(mutex_) {
     // A loop, so that a wake without cause isn't taken for the end; the wait itself keeps the time.
-    const auto deadline = std::chrono::steady_clock::now() + absl::ToChronoNanoseconds(timeout);
+    const absl::Time deadline = clock_.Now() + timeout;
     MutexLock lock(mutex_);
     while (open_ > 0) {
-      const auto left = deadline - std::chrono::steady_clock::now();
-      if (left <= left.zero()) return false;
-      closed_.WaitFor(mutex_, absl::FromChrono(left));
+      const absl::Duration left = deadline - clock_.Now();
+      if (left <= absl::ZeroDuration()) return false;
+      closed_.WaitFor(mutex_, left);
     }
     return true;
   }
@@ -308,6 +308,7 @@ class HttpServer::Impl {
   }
 
   const HttpServerOptions options_;
+  const Clock& clock_;
   std::vector<std::unique_ptr<Loop>> loops_;
   std::vector<std::string> bound_;
 

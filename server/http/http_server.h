@@ -33,7 +33,7 @@ struct HttpServerOptions {
 //
 // Life: construct, SetHandler() and RunEvery() for each thread, Start(), and in the end
 // StopAccepting(), WaitUntilIdle(), Stop(). All but the handlers' calls happen on the owner's
-// thread; the handlers must outlive Stop().
+// thread; the handlers must outlive Stop(), clock and metrics the server.
 class HttpServer {
  public:
   HttpServer(HttpServerOptions options, const Clock& clock, MetricRegistry& metrics);
