@@ -22,7 +22,7 @@ struct SamplingParams {
   float frequency_penalty = 0.0f;   // in [-2, 2], over output tokens
   float repetition_penalty = 1.0f;  // in [0.01, 100], over prompt and output tokens
   // Added to the logits of these tokens; each once, at most kLogitBiasMax, in [-100, 100].
-  std::vector<std::pair<TokenId, float>> logit_bias;
+  std::vector<std::pair<TokenId, float>> logit_bias = {};
   // Also report the sampled token's log-probability: of the model's own logits, before all of the
   // above.
   bool logprob = false;
