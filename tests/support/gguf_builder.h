@@ -28,6 +28,8 @@ class GgufBuilder {
   // Added to the counts that are written.
   uint64_t tensor_count_excess = 0;
   uint64_t key_count_excess = 0;
+  // Zeros after the last tensor's data.
+  size_t data_excess = 0;
 
   GgufBuilder& Uint8(std::string_view key, uint8_t value) { return Scalar(key, 0, value); }
   GgufBuilder& Int8(std::string_view key, int8_t value) { return Scalar(key, 1, value); }
@@ -112,6 +114,7 @@ class GgufBuilder {
     file += tensors_;
     if (tensor_count_ > 0) file.resize((file.size() + alignment - 1) / alignment * alignment);
     file += data_;
+    file.append(data_excess, '\0');
     std::vector<std::byte> bytes(file.size());
     std::memcpy(bytes.data(), file.data(), file.size());
     return bytes;

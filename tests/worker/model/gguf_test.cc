@@ -349,6 +349,18 @@ TEST(GgufTest, TheHeaderHasALimit) {
   std::remove(path.c_str());
 }
 
+TEST(GgufTest, TensorsMayTouchButNotOverlap) {
+  const auto status = [](uint64_t first_elements) {
+    GgufBuilder builder;
+    builder.RawTensor("first", {first_elements}, /*type=*/1, /*offset=*/32);
+    builder.Tensor("zeroth", TensorType::kF32, {8}).data_excess = 96;
+    builder.RawTensor("second", {8}, /*type=*/0, /*offset=*/64);
+    return Parsed(builder).file.status();
+  };
+  EXPECT_TRUE(status(16).ok()) << status(16);
+  EXPECT_THAT(Text(status(17).message()), HasSubstr("first and second overlap at offset 64"));
+}
+
 TEST(GgufTest, AFileWithoutTensorsNeedsNoPadding) {
   const Parsed file(GgufBuilder().Uint8("a", 1));
   ASSERT_TRUE(file.file.ok()) << file.file.status();

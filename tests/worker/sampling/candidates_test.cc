@@ -55,6 +55,14 @@ TEST(CandidatesTest, KeepsTheFewestThatReachTheMass) {
   EXPECT_THAT(Mass(7.0, candidates), ElementsAre(0, 1, 2, 3));
 }
 
+TEST(CandidatesTest, HalfOfManyMayBeExactlyTheMass) {
+  std::vector<Candidate> candidates;
+  for (TokenId token = 0; token < 64; ++token) candidates.push_back({token, 0.5f});
+
+  EXPECT_EQ(Mass(16, candidates).size(), 32u);
+  EXPECT_EQ(Mass(16.25, candidates).size(), 33u);
+}
+
 TEST(CandidatesTest, MassOfManyIsThatOfASortedWalk) {
   std::mt19937 random(5);
   for (int round = 0; round < 200; ++round) {

@@ -8,6 +8,7 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "worker/sampling/draw.h"
+#include "worker/sampling/logit_weights.h"
 
 namespace spillway {
 namespace {
@@ -107,6 +108,7 @@ TEST(SamplerTest, ForgetsTheHistoryOfTheLastCall) {
   ASSERT_EQ(sampler.Sample(logits, params, history, -1, 0, {}, 3)->token, 0);
 
   EXPECT_EQ(sampler.Sample(logits, params, {}, -1, 0, {}, 3)->token, 1);
+  EXPECT_EQ(sampler.Sample(logits, params, history, -1, 0, {}, 3)->token, 0);
 }
 
 TEST(SamplerTest, BannedTokensAreOutWhateverTheirBias) {
@@ -151,6 +153,19 @@ TEST(SamplerTest, MinPIsRelativeToTheHeaviest) {
   EXPECT_THAT(Drawn({.logits = logits, .params = {.top_k = 3, .min_p = 0.45f}}), ElementsAre(0, 1));
   EXPECT_THAT(Drawn({.logits = logits, .params = {.top_p = 0.99f, .min_p = 0.45f}}),
               ElementsAre(0, 1));
+}
+
+TEST(SamplerTest, MinPKeepsWhatEqualsIt) {
+  const std::vector<float> logits = {0, -1.25f};
+  std::vector<float> weights(2);
+  Weights(logits, 0, 1, weights);
+  for (const float top_p : {1.0f, 0.9999f}) {
+    EXPECT_THAT(Drawn({.logits = logits, .params = {.top_p = top_p, .min_p = weights[1]}}),
+                ElementsAre(0, 1));
+    EXPECT_THAT(Drawn({.logits = logits,
+                       .params = {.top_p = top_p, .min_p = std::nextafter(weights[1], 1.0f)}}),
+                ElementsAre(0));
+  }
 }
 
 TEST(SamplerTest, TopPGoesBeforeMinP) {
