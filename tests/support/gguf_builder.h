@@ -14,11 +14,7 @@ namespace spillway {
 
 // Writes GGUF v3 files in memory, byte by byte as the specification has them, and bad ones where a
 // test asks for it: nothing is checked.
-//
-//   GgufBuilder builder;
-//   builder.String("general.architecture", "llama").Uint32("llama.block_count", 2);
-//   builder.Tensor("token_embd.weight", TensorType::kF32, {8, 4}, bytes);
-//   const std::vector<std::byte> file = builder.Build();
+// Keys and tensors stand in the file in the order of the calls that add them.
 class GgufBuilder {
  public:
   // What stands in the file's first lines and what tensors are aligned to.
