@@ -1,0 +1,63 @@
+// Choosing a token allocates nothing: this binary counts every operator new.
+#include <atomic>
+#include <cstdint>
+#include <cstdlib>
+#include <new>
+#include <vector>
+
+#include "gtest/gtest.h"
+#include "worker/sampling/sampler.h"
+
+namespace {
+std::atomic<int64_t> allocations{0};
+
+void* Allocate(std::size_t bytes) {
+  ++allocations;
+  if (void* memory = std::malloc(bytes)) return memory;
+  std::abort();
+}
+}  // namespace
+
+void* operator new(std::size_t bytes) { return Allocate(bytes); }
+void* operator new[](std::size_t bytes) { return Allocate(bytes); }
+void operator delete(void* memory) noexcept { std::free(memory); }
+void operator delete[](void* memory) noexcept { std::free(memory); }
+void operator delete(void* memory, std::size_t) noexcept { std::free(memory); }
+void operator delete[](void* memory, std::size_t) noexcept { std::free(memory); }
+
+namespace spillway {
+namespace {
+
+TEST(SamplerAllocationTest, CounterCounts) {
+  const int64_t before = allocations;
+  const std::vector<int> memory(100);
+  EXPECT_EQ(memory.size(), 100u);
+  EXPECT_GT(allocations, before);
+}
+
+TEST(SamplerAllocationTest, EvenTheFirstTokenAllocatesNothing) {
+  constexpr int32_t kVocabulary = 5000;
+  // All equal: top_p and min_p keep as many as they ever can.
+  const std::vector<float> logits(kVocabulary, 1.0f);
+  std::vector<TokenId> history;
+  for (TokenId token = 0; token < kVocabulary; ++token) history.push_back(token);
+  const SamplingParams cases[] = {{.temperature = 0, .logprob = true},
+                                  {.frequency_penalty = 1, .repetition_penalty = 1.1f},
+                                  {.top_p = 0.999f, .min_p = 0.1f},
+                                  {.top_p = 0.9f, .top_k = kVocabulary - 1},
+                                  {.min_p = 0.5f}};
+  for (const SamplingParams& params : cases) {
+    Sampler sampler(kVocabulary);
+    const int64_t before = allocations;
+
+    for (int64_t position = 0; position < 20; ++position) {
+      const bool ok = sampler.Sample(logits, params, history, 7, 100, {{1, 2, 3}}, position).ok();
+      if (!ok) break;
+    }
+
+    EXPECT_EQ(allocations - before, 0);
+  }
+}
+
+}  // namespace
+}  // namespace spillway
