@@ -10,6 +10,7 @@
 #include "gtest/gtest.h"
 #include "nlohmann/json.hpp"
 #include "worker/model/gguf_tokenizer.h"
+#include "worker/text/tokenizer.h"
 
 namespace spillway {
 namespace {
