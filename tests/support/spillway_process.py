@@ -40,7 +40,7 @@ class SpillwayProcess:
         command = [
             str(BINARY), "serve", "--model", str(model), "--listen", "127.0.0.1:0", "--data-dir",
             str(self.data_dir), "--token-sha256",
-            hashlib.sha256(self.token.encode()).hexdigest(), *arguments
+            hashlib.sha256(self.token.encode()).hexdigest(), "--drain-delay", "0", *arguments
         ]
         self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                                          stderr=subprocess.STDOUT, text=True, errors="replace")

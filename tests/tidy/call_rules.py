@@ -43,7 +43,7 @@ BANS = [
         where=re.compile(r"(common|scheduler|worker|router|server|tests)/"), but_not=MAIN),
     Ban("shell", re.compile(r"(?<![\w.>])(?:std::)?system\s*\(|\bpopen\s*\("),
         "posix_spawn with an argument vector",
-        where=re.compile(r"(common|scheduler|worker|router|server|bench|tests)/")),
+        where=re.compile(r"(common|scheduler|worker|router|server|tests)/")),
     # `new` is for the private constructors that make_unique can't reach, and at a given place.
     Ban("new",
         re.compile(r"(?<!unique_ptr)(?<!operator )\bnew\b(?!\s*\()\s+[A-Za-z_:]"),
