@@ -2,6 +2,7 @@
 
 import concurrent.futures
 import json
+import os
 import signal
 import subprocess
 import time
@@ -56,7 +57,7 @@ def test_killed_worker_is_replaced_and_serves_again(start_server):
 
     def kill_at_the_tenth(count):
         if count == 10:
-            subprocess.run(["kill", "-9", str(worker)], check=True)
+            os.kill(worker, signal.SIGKILL)
 
     text, done = read_stream(server, kill_at_the_tenth)
     # Either the rest came, from the new worker, or the end says plainly that it didn't.
@@ -67,6 +68,31 @@ def test_killed_worker_is_replaced_and_serves_again(start_server):
     wait_until(lambda: answers(server), READY_SECONDS_MAX, lambda: server.log())
     assert server.worker_pids() and server.worker_pids() != [worker]
     assert server.post(CHAT, BODY).json["choices"][0]["message"]["content"] == whole
+
+
+def busy_worker(server):
+    """The name of the one worker that has a sequence."""
+    def busy():
+        return [name for name in ("worker-0", "worker-1")
+                if server.metric("spillway_replica_running", f'replica="{name}"')]
+    wait_until(busy, READY_SECONDS_MAX, "no worker is busy")
+    [name] = busy()
+    return name
+
+
+def test_stream_of_a_killed_worker_goes_on_at_another(start_server):
+    server = start_server("--workers", "2").wait_ready()
+    wait_until(lambda: server.metric("spillway_replica_ready") == 2, READY_SECONDS_MAX,
+               lambda: server.log())
+    whole = server.post(CHAT, BODY).json["choices"][0]["message"]["content"]
+
+    def kill_at_the_tenth(count):
+        if count != 10:
+            return
+        os.kill(server.worker_pid(busy_worker(server)), signal.SIGKILL)
+
+    assert read_stream(server, kill_at_the_tenth) == (whole, True)
+    assert server.metric("spillway_resumes_total") == 1
 
 
 def test_requests_without_a_ready_worker_are_refused_or_wait(start_server):

@@ -105,6 +105,10 @@ class SpillwayProcess:
     def worker_pids(self):
         return [pid for pid in child_pids(self.pid) if command_of(pid) == "spillway-worker"]
 
+    def worker_pid(self, name):
+        """The latest process of the worker "worker-0", from the log."""
+        return int(re.findall(rf"started {name}, process (\d+)", self.log())[-1])
+
     # ---- talking to it ----
 
     @property
@@ -134,11 +138,12 @@ class SpillwayProcess:
         finally:
             connection.close()
 
-    def metric(self, name):
-        """The sum over all label sets of a metric; None when there is none."""
+    def metric(self, name, label=""):
+        """The sum over all label sets of a metric that hold `label`; None when there is none."""
         values = [
             float(match.group(3)) for line in self.get("/metrics").text.splitlines()
-            if (match := _METRIC.match(line)) and match.group(1) == name
+            if (match := _METRIC.match(line)) and match.group(1) == name and
+            label in (match.group(2) or "")
         ]
         return sum(values) if values else None
 

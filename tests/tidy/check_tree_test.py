@@ -261,6 +261,7 @@ class CheckTreeTest(unittest.TestCase):
         self.assert_passes("README.md", "see `router/NAME.h`\n")
         self.assert_finds("dead_command", "README.md", "run ./dev deploy\n")
         self.assert_finds("dead_command", "README.md", "run ./dev test --fast\n")
+        self.assert_passes("README.md", "./dev run --workers 2\n")
 
     def test_lengths_are_warnings(self):
         body = "  int x;\n" * 61
