@@ -40,7 +40,11 @@ class WorkerService::Impl : public wire::Worker::CallbackService {
         prompts_(prompts),
         tokenizer_(tokenizer),
         clock_(clock),
-        submissions_(static_cast<size_t>(limits.submissions_max)) {}
+        submissions_(static_cast<size_t>(limits.submissions_max)) {
+    // Keeps gRPC running until the process ends. When its last object goes, gRPC 1.51 may poll for
+    // 10 s first (run_poller in tcp_posix.cc) if a write had to wait shortly before.
+    grpc_init();
+  }
 
   ~Impl() override {
     submissions_.Close();

@@ -328,6 +328,7 @@ TEST(WorkerServiceTest, ARouterThatDoesNotReadIsCutOff) {
   Attached watcher(worker);
   EXPECT_TRUE(watcher.ReadUntil(
       [&] { return watcher.load().steps() > 0 && watcher.load().running() == 0; }));
+  context.TryCancel();
   stream->Finish();
 }
 
