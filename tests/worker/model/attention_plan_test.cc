@@ -83,6 +83,13 @@ TEST(AttentionPlanTest, SharesAPromptByCostNotByRows) {
   EXPECT_EQ(plan.UnitsOf(0).size() + plan.UnitsOf(1).size(), 16u);
 }
 
+TEST(AttentionPlanTest, FewUnitsGoToDifferentThreads) {
+  const Slice slice = {.begin = 0, .count = 2};  // one unit for each KV head
+  AttentionPlan plan(/*kv_head_count=*/2, /*group=*/1, /*thread_count=*/8);
+  plan.Build({&slice, 1});
+  for (int32_t thread = 0; thread < 8; ++thread) EXPECT_LE(plan.UnitsOf(thread).size(), 1u);
+}
+
 TEST(AttentionPlanTest, AnEmptyPlanIsFine) {
   AttentionPlan plan(1, 1, 2);
   plan.Build({});

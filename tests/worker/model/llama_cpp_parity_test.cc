@@ -65,6 +65,7 @@ TEST(LlamaCppParityTest, LogitsAreCloseAndClearChoicesAreTheSame) {
     GTEST_SKIP() << "no model at " << path << "; set SPILLWAY_TEST_MODEL to run this";
   }
   std::ifstream stream(SPILLWAY_SOURCE_DIR "/tests/worker/model/testdata/smollm2_llama_cpp.json");
+  ASSERT_TRUE(stream.is_open()) << "no fixture; tools/make_logits_fixture.sh makes it";
   const nlohmann::json fixture = nlohmann::json::parse(stream);
   const nlohmann::json& prompts = fixture["prompts"];
   auto file = GgufFile::Open(path);
