@@ -132,6 +132,8 @@ TEST(DecoderTest, ThreadsAndInstructionSetsDontChangeBits) {
         Bench(model, 1, CpuIsa::kScalar).RunInChunks(tokens, 90, BlocksFrom(0, 18));
     for (const CpuIsa isa : SupportedCpuIsas()) {
       for (const int32_t threads : {1, 2, 3}) {
+        // Every number of threads with one instruction set is enough: scalar takes seconds.
+        if (threads != 2 && isa != SupportedCpuIsas().back()) continue;
         Bench bench(model, threads, isa);
         SCOPED_TRACE(std::string(CpuIsaName(isa)));
         ExpectSameBits(bench.RunInChunks(tokens, 90, BlocksFrom(0, 18)), expected);
