@@ -6,20 +6,25 @@
 
 add_library(spillway_flags INTERFACE)
 target_include_directories(spillway_flags INTERFACE ${CMAKE_SOURCE_DIR})
+# In a CUDA build nvcc compiles the .cu files; it takes none of these flags (cmake/Cuda.cmake has its own).
+function(_spillway_flags)
+  foreach(flag IN LISTS ARGN)
+    target_compile_options(spillway_flags INTERFACE $<$<COMPILE_LANGUAGE:CXX>:${flag}>)
+  endforeach()
+endfunction()
 # Members that a designated initialiser leaves out are value-initialised, and meant to be.
-target_compile_options(spillway_flags INTERFACE -Wall -Wextra -Wshadow -Wconversion -Wno-sign-conversion
-                                                -Wno-missing-field-initializers -fno-omit-frame-pointer)
+_spillway_flags(-Wall -Wextra -Wshadow -Wconversion -Wno-sign-conversion -Wno-missing-field-initializers
+                -fno-omit-frame-pointer)
 # g++ 12 at -O2 reports these in the standard library's own headers once they are inlined
 # (GCC bugs 105329, 105651); clang and the sanitizers find the real ones.
 if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
-  target_compile_options(spillway_flags INTERFACE -Wno-restrict -Wno-maybe-uninitialized -Wno-array-bounds
-                                                  -Wno-stringop-overflow)
+  _spillway_flags(-Wno-restrict -Wno-maybe-uninitialized -Wno-array-bounds -Wno-stringop-overflow)
 endif()
 if(CMAKE_CXX_COMPILER_ID STREQUAL "Clang")
-  target_compile_options(spillway_flags INTERFACE -Wthread-safety)
+  _spillway_flags(-Wthread-safety)
 endif()
 if(SPILLWAY_WERROR)
-  target_compile_options(spillway_flags INTERFACE -Werror)
+  _spillway_flags(-Werror)
 endif()
 if(SPILLWAY_SANITIZE)
   target_compile_options(spillway_flags INTERFACE -fsanitize=${SPILLWAY_SANITIZE} -fno-sanitize-recover=all)
