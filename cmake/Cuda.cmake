@@ -19,10 +19,8 @@ set(CMAKE_CUDA_HOST_COMPILER ${CMAKE_CXX_COMPILER})
 set(CMAKE_CUDA_RUNTIME_LIBRARY Static)
 set(CMAKE_CUDA_FLAGS_INIT "-L${SPILLWAY_CUDA_TOOLKIT}/lib")
 enable_language(CUDA)
-# After the compiler's check, which fails with it.
-set(CMAKE_CUDA_STANDARD 20)
-set(CMAKE_CUDA_STANDARD_REQUIRED ON)
-set(CMAKE_CUDA_EXTENSIONS OFF)
+# CMake 3.25 asks for the C++ standard of the project but doesn't know nvcc's flag for it.
+set(CMAKE_CUDA20_STANDARD_COMPILE_OPTION "-std=c++20")
 if(SPILLWAY_CCACHE)
   set(CMAKE_CUDA_COMPILER_LAUNCHER ${SPILLWAY_CCACHE})
 endif()

@@ -41,4 +41,26 @@ constexpr uint16_t FloatToHalf(float value) {
   return static_cast<uint16_t>(sign | half);
 }
 
+// bfloat16: the upper half of a float. Rounds to nearest, ties to even; not-a-number stays one.
+
+constexpr float BFloat16ToFloat(uint16_t value) {
+  return std::bit_cast<float>(static_cast<uint32_t>(value) << 16);
+}
+
+constexpr uint16_t FloatToBFloat16(float value) {
+  const uint32_t bits = std::bit_cast<uint32_t>(value);
+  if ((bits & 0x7fffffff) > 0x7f800000) return static_cast<uint16_t>(bits >> 16 | 0x40);
+  return static_cast<uint16_t>((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
+}
+
+// The 16-bit type of a tensor whose operator takes either.
+enum class HalfType : uint8_t { kF16, kBf16 };
+
+constexpr float ToFloat(HalfType type, uint16_t value) {
+  return type == HalfType::kF16 ? HalfToFloat(value) : BFloat16ToFloat(value);
+}
+constexpr uint16_t FromFloat(HalfType type, float value) {
+  return type == HalfType::kF16 ? FloatToHalf(value) : FloatToBFloat16(value);
+}
+
 }  // namespace spillway
