@@ -19,8 +19,8 @@ namespace spillway {
 struct DecodeAttention {
   int32_t sequences = 0;
   int32_t heads = 0;
-  PagedKvCuda kv;  // its type is that of queries and out
-  BlockTableCuda table;
+  PagedKvCuda kv = {};  // its type is that of queries and out
+  BlockTableCuda table = {};
   const int32_t* lengths = nullptr;   // [sequences]: positions seen; 0: padding, out is zeros
   const uint16_t* queries = nullptr;  // [sequences, heads, head_size]
   uint16_t* out = nullptr;            // [sequences, heads, head_size]
@@ -45,8 +45,8 @@ struct PrefillAttention {
   int32_t sequences = 0;
   int32_t heads = 0;
   int32_t count_max = 0;  // the most rows of one sequence
-  PagedKvCuda kv;         // head_size one of 16, 32, 64, 80, 96, 128
-  BlockTableCuda table;
+  PagedKvCuda kv = {};    // head_size one of 16, 32, 64, 80, 96, 128
+  BlockTableCuda table = {};
   const int32_t* row_begins = nullptr;  // [sequences + 1]: rows [row_begins[s], row_begins[s + 1])
   const int32_t* lengths = nullptr;   // [sequences]: positions of KV, its rows being the last ones
   const uint16_t* queries = nullptr;  // [rows, heads, head_size]

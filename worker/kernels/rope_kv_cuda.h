@@ -23,8 +23,8 @@ struct RopeKvRows {
   const float* angles = nullptr;       // [positions, 2, rope_size / 2] f32: MakeRopeTable()
   const int32_t* positions = nullptr;  // [rows]
   const int32_t* sequences = nullptr;  // [rows]; -1: padding, whose row nothing reads or writes
-  BlockTableCuda table;
-  PagedKvCuda kv;               // its type is that of qkv and queries
+  BlockTableCuda table = {};
+  PagedKvCuda kv = {};          // its type is that of qkv and queries
   uint16_t* queries = nullptr;  // [rows, heads, head_size]
 };
 
