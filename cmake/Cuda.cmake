@@ -41,3 +41,6 @@ add_library(spillway_cuda_runtime INTERFACE)
 target_include_directories(spillway_cuda_runtime SYSTEM INTERFACE ${SPILLWAY_CUDA_TOOLKIT}/include)
 target_link_libraries(spillway_cuda_runtime INTERFACE ${SPILLWAY_CUDA_TOOLKIT}/lib64/libcudart_static.a rt
                                                       ${CMAKE_DL_LIBS})
+
+# All that tools/bundle.sh carries to a machine with a GPU: tests with the label gpu, and benches.
+add_custom_target(spillway_gpu_checks)

@@ -100,6 +100,7 @@ endfunction()
 
 # spillway_test(path/to/foo_test [LABEL unit|simulation|integration] [TIMEOUT seconds] [DEPS …] [LIBS …]
 #               [SOURCES extra.cc …] [ARGS …])
+# spillway_test(path/to/foo_test [LABEL unit|simulation|integration|gpu] [DEPS …] [LIBS …] [SOURCES extra.cc …])
 # Builds tests/path/to/foo_test.cc and registers it with ctest under that path.
 function(spillway_test path)
   cmake_parse_arguments(ARG "" "LABEL;TIMEOUT" "SOURCES;DEPS;LIBS;ARGS" ${ARGN})
@@ -116,6 +117,9 @@ function(spillway_test path)
   target_compile_definitions(${name} PRIVATE SPILLWAY_SOURCE_DIR="${CMAKE_SOURCE_DIR}"
                                              SPILLWAY_BINARY_DIR="${CMAKE_BINARY_DIR}")
   _spillway_link(${name} PRIVATE DEPS ${ARG_DEPS} LIBS ${ARG_LIBS})
+  if(ARG_LABEL STREQUAL "gpu")
+    add_dependencies(spillway_gpu_checks ${name})
+  endif()
   add_test(NAME ${path} COMMAND ${name} ${ARG_ARGS})
   _spillway_register(${path} ${name} ${ARG_LABEL} ${ARG_TIMEOUT})
 endfunction()

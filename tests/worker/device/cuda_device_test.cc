@@ -8,6 +8,7 @@
 #include "tests/support/cuda_test.h"
 #include "worker/device/cublas.h"
 #include "worker/device/cuda_status.h"
+#include "worker/device/graph.h"
 
 namespace spillway {
 namespace {
@@ -88,6 +89,26 @@ TEST_F(DeviceBufferTest, MoreThanTheDeviceHasIsResourceExhaustedAndLeavesItUsabl
   EXPECT_EQ(buffer.status().code(), absl::StatusCode::kResourceExhausted);
   EXPECT_THAT(std::string(buffer.status().message()), HasSubstr("free"));
   EXPECT_EQ(Download(Upload(std::vector<float>{1, 2})), (std::vector<float>{1, 2}));
+}
+
+TEST_F(DeviceBufferTest, GraphRunsWhatWasRecordedAndNotBefore) {
+  const DeviceBuffer<uint8_t> buffer = Upload(std::vector<uint8_t>(4, 1));
+  const absl::StatusOr<Graph> graph = Graph::Capture(
+      stream(), [&] { return FillAsync(stream(), buffer.data(), /*value=*/9, buffer.bytes()); });
+  ASSERT_TRUE(graph.ok()) << graph.status();
+  EXPECT_EQ(Download(buffer), std::vector<uint8_t>(4, 1));
+
+  ASSERT_TRUE(graph->Launch(stream()).ok());
+
+  EXPECT_EQ(Download(buffer), std::vector<uint8_t>(4, 9));
+}
+
+TEST_F(DeviceBufferTest, FailedCaptureGivesItsStatusAndLeavesTheStreamUsable) {
+  const absl::StatusOr<Graph> graph =
+      Graph::Capture(stream(), [] { return absl::CancelledError("no"); });
+
+  EXPECT_EQ(graph.status().code(), absl::StatusCode::kCancelled);
+  EXPECT_EQ(Download(Upload(std::vector<float>{3})), std::vector<float>{3});
 }
 
 TEST_F(DeviceBufferTest, EventsMeasureTheTimeBetweenThem) {
