@@ -51,6 +51,7 @@ struct Block {
   dim3 grid;
   const std::function<void()>* body = nullptr;
   int64_t progress = 0;  // of barriers: stands still when all wait in vain
+  int live = 0;          // threads that haven't returned
   // __syncthreads
   int arrived = 0;
   int64_t generation = 0;
@@ -59,6 +60,7 @@ struct Block {
     uint32_t given[32][8];
     int arrived = 0;
     int64_t generation = 0;
+    int live = 0;
   };
   std::vector<Warp> warps;
 };
@@ -67,19 +69,12 @@ inline Block* block = nullptr;
 
 inline void Yield() { swapcontext(&block->current->context, &block->scheduler); }
 
-inline int LiveThreads(int begin, int end) {
-  int live = 0;
-  for (int i = begin; i < end; ++i) live += block->fibers[static_cast<size_t>(i)].done ? 0 : 1;
-  return live;
-}
-
-// Waits until all of `live()` threads have come.
-template <typename Live>
-void Barrier(int& arrived, int64_t& generation, Live live) {
+// Waits until all of the `live` threads have come.
+inline void Barrier(int& arrived, int64_t& generation, const int& live) {
   const int64_t mine = generation;
   ++arrived;
   while (generation == mine) {
-    if (arrived >= live()) {
+    if (arrived >= live) {
       arrived = 0;
       ++generation;
       ++block->progress;
@@ -89,10 +84,7 @@ void Barrier(int& arrived, int64_t& generation, Live live) {
   }
 }
 
-inline void SyncThreads() {
-  Barrier(block->arrived, block->generation,
-          [] { return LiveThreads(0, static_cast<int>(block->fibers.size())); });
-}
+inline void SyncThreads() { Barrier(block->arrived, block->generation, block->live); }
 
 inline Block::Warp& MyWarp() {
   return block->warps[static_cast<size_t>(block->current->linear / 32)];
@@ -100,10 +92,8 @@ inline Block::Warp& MyWarp() {
 inline int Lane() { return block->current->linear % 32; }
 
 inline void SyncWarp() {
-  const int begin = block->current->linear / 32 * 32;
-  const int end = std::min(begin + 32, static_cast<int>(block->fibers.size()));
   Block::Warp& warp = MyWarp();
-  Barrier(warp.arrived, warp.generation, [=] { return LiveThreads(begin, end); });
+  Barrier(warp.arrived, warp.generation, warp.live);
 }
 
 // Every lane gives up to 8 words; `read` sees all lanes' and is done before anyone gives again.
@@ -119,19 +109,21 @@ auto Exchange(const uint32_t* words, int count, Read read) {
 
 template <typename T>
 T Shuffle(T value, int from) {
-  static_assert(sizeof(T) == 4);
-  uint32_t word;
-  std::memcpy(&word, &value, 4);
-  const uint32_t got =
-      Exchange(&word, 1, [from](const uint32_t(&given)[32][8]) { return given[from][0]; });
-  T result;
-  std::memcpy(&result, &got, 4);
-  return result;
+  static_assert(sizeof(T) == 4 || sizeof(T) == 8);
+  uint32_t words[2];
+  std::memcpy(words, &value, sizeof(T));
+  return Exchange(words, sizeof(T) / 4, [from](const uint32_t(&given)[32][8]) {
+    T result;
+    std::memcpy(&result, given[from], sizeof(T));
+    return result;
+  });
 }
 
 inline void Enter() {
   (*block->body)();
   block->current->done = true;
+  --block->live;
+  --MyWarp().live;
   ++block->progress;
   swapcontext(&block->current->context, &block->scheduler);
 }
@@ -162,6 +154,7 @@ inline void Launch(dim3 grid, dim3 threads, const std::function<void()>& body) {
 #define gridDim (emulator::block->grid)
 
 using std::isfinite;
+using std::isnan;
 using std::max;
 using std::min;
 
@@ -220,6 +213,12 @@ template <typename T>
 T atomicAdd(T* at, T value) {
   const T before = *at;
   *at += value;
+  return before;
+}
+template <typename T>
+T atomicOr(T* at, T value) {
+  const T before = *at;
+  *at |= value;
   return before;
 }
 template <typename T>

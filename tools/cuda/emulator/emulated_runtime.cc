@@ -18,7 +18,9 @@ void RunBlock(Block& state) {
   while (static_cast<int>(stacks.size()) < count) {
     stacks.push_back(std::make_unique<char[]>(kStackBytes));
   }
+  state.live = count;
   for (int i = 0; i < count; ++i) {
+    ++state.warps[static_cast<size_t>(i / 32)].live;
     Fiber& fiber = state.fibers[static_cast<size_t>(i)];
     fiber.linear = i;
     fiber.thread = {static_cast<unsigned>(i) % state.size.x,

@@ -1,0 +1,171 @@
+// worker/kernels/sampling_cuda.h on a device. The chosen token's score must be within 1e-3 of the
+// oracle's best (the device's logarithms are not the host's), log-probabilities within 1e-4.
+
+#include "worker/kernels/sampling_cuda.h"
+
+#include <algorithm>
+#include <limits>
+#include <map>
+
+#include "tests/worker/kernels/cuda_cases.h"
+
+namespace spillway {
+namespace {
+
+constexpr float kInfinity = std::numeric_limits<float>::infinity();
+
+class SamplingCudaTest : public CudaTest {
+ protected:
+  struct Sampled {
+    std::vector<int32_t> tokens;
+    std::vector<float> logprobs;
+  };
+
+  // `batch` with host pointers.
+  Sampled Sample(SamplingBatch batch, const std::vector<float>& logits,
+                 const std::vector<SamplingRow>& params, const std::vector<uint32_t>& counts = {},
+                 const std::vector<uint32_t>& masks = {}) {
+    const DeviceBuffer<float> device_logits = Upload(logits);
+    const DeviceBuffer<SamplingRow> device_params = Upload(params);
+    const DeviceBuffer<uint32_t> device_counts = Upload(counts), device_masks = Upload(masks);
+    const DeviceBuffer<float> adjusted = Poisoned<float>(static_cast<int64_t>(logits.size()));
+    const DeviceBuffer<float> partials =
+        Poisoned<float>(batch.rows * SamplingBatch::PartialsPerRow(batch.vocabulary));
+    const DeviceBuffer<int32_t> tokens = Poisoned<int32_t>(batch.rows);
+    const DeviceBuffer<float> logprobs = Poisoned<float>(batch.rows);
+    batch.logits = device_logits.data();
+    batch.params = device_params.data();
+    batch.counts = counts.empty() ? nullptr : device_counts.data();
+    batch.masks = masks.empty() ? nullptr : device_masks.data();
+    batch.adjusted = adjusted.data();
+    batch.partials = partials.data();
+    batch.tokens = tokens.data();
+    batch.logprobs = logprobs.data();
+    const absl::Status status = SampleCuda(stream(), batch);
+    EXPECT_TRUE(status.ok()) << status;
+    return {.tokens = Download(tokens), .logprobs = Download(logprobs)};
+  }
+};
+
+double LogprobOf(const float* logits, int32_t vocabulary, int32_t token) {
+  double total = 0;
+  for (int32_t i = 0; i < vocabulary; ++i) total += std::exp(double{logits[i]});
+  return logits[token] - std::log(total);
+}
+
+TEST_F(SamplingCudaTest, ChoosesTheOraclesBestForEveryKindOfParams) {
+  constexpr int32_t kVocabulary = 9001;  // three chunks, the last not full
+  const std::vector<SamplingRow> params = {
+      {.temperature = 0},
+      {.seed = 1, .position = 5},
+      {.temperature = 0.7f, .top_k = 1, .seed = 2, .position = 9},
+      {.temperature = 1.5f, .top_k = 40, .seed = 3, .position = 17},
+      {.temperature = 0.8f, .top_p = 0.5f, .seed = 4, .position = 100000},
+      {.temperature = 1, .top_p = 0.9f, .min_p = 0.05f, .top_k = 100, .seed = ~uint64_t{0}},
+      {.temperature = 2, .min_p = 0.3f, .seed = 6},
+      {.presence_penalty = 1.5f,
+       .frequency_penalty = 0.5f,
+       .repetition_penalty = 1.3f,
+       .slot = 1,
+       .seed = 7,
+       .position = 3}};
+  const auto rows = static_cast<int32_t>(params.size());
+  const std::vector<float> logits =
+      RandomFloats(int64_t{rows} * kVocabulary, /*seed=*/1, /*scale=*/3);
+  std::vector<uint32_t> counts(2 * kVocabulary);
+  for (uint32_t i = 0; i < 2 * kVocabulary; ++i) counts[i] = i % 5 == 0 ? i % 7 * 2 + 1 : 0;
+  const std::vector<uint32_t> masks(static_cast<size_t>(rows) * ((kVocabulary + 31) / 32),
+                                    0xf7fbfdfeu);
+  SamplingBatch batch = {.rows = rows,
+                         .vocabulary = kVocabulary,
+                         .logits = logits.data(),
+                         .params = params.data(),
+                         .counts = counts.data(),
+                         .masks = masks.data()};
+
+  const Sampled sampled = Sample(batch, logits, params, counts, masks);
+
+  for (int32_t row = 0; row < rows; ++row) {
+    const std::vector<double> scores = SamplingScoresReference(batch, row);
+    const int32_t token = sampled.tokens[static_cast<size_t>(row)];
+    ASSERT_TRUE(token >= 0 && token < kVocabulary) << "row " << row;
+    EXPECT_GE(scores[static_cast<size_t>(token)],
+              *std::max_element(scores.begin(), scores.end()) - 1e-3)
+        << "row " << row;
+    EXPECT_NEAR(sampled.logprobs[static_cast<size_t>(row)],
+                LogprobOf(&logits[static_cast<size_t>(row * kVocabulary)], kVocabulary, token),
+                1e-4);
+  }
+}
+
+TEST_F(SamplingCudaTest, GreedyTakesTheLowestOfEqualsAndNeverNotANumber) {
+  constexpr int32_t kVocabulary = 5000;
+  std::vector<float> logits(kVocabulary, -1.0f);
+  logits[3] = std::nanf("");
+  logits[4100] = logits[4999] = logits[77] = 2.0f;
+
+  const Sampled sampled =
+      Sample({.rows = 1, .vocabulary = kVocabulary}, logits, {{.temperature = 0}});
+
+  EXPECT_EQ(sampled.tokens[0], 77);
+}
+
+TEST_F(SamplingCudaTest, RowWithoutAnyChoiceGetsMinusOneAndOthersTheirs) {
+  constexpr int32_t kVocabulary = 64;
+  std::vector<float> logits(2 * kVocabulary, -kInfinity);
+  logits[kVocabulary + 9] = 0.5f;
+
+  const Sampled sampled = Sample({.rows = 2, .vocabulary = kVocabulary}, logits,
+                                 {{.top_p = 0.9f, .top_k = 5}, {.top_p = 0.9f, .top_k = 5}});
+
+  EXPECT_EQ(sampled.tokens, (std::vector<int32_t>{-1, 9}));
+}
+
+TEST_F(SamplingCudaTest, DrawsHaveTheDistributionOfTheSoftmax) {
+  constexpr int32_t kRows = 4000;
+  const std::vector<float> row = {std::log(0.5f), std::log(0.3f), std::log(0.15f), std::log(0.05f)};
+  std::vector<float> logits;
+  std::vector<SamplingRow> params;
+  for (int32_t i = 0; i < kRows; ++i) {
+    logits.insert(logits.end(), row.begin(), row.end());
+    params.push_back({.seed = 11, .position = i});
+  }
+
+  const Sampled sampled = Sample({.rows = kRows, .vocabulary = 4}, logits, params);
+
+  std::map<int32_t, int32_t> counts;
+  for (const int32_t token : sampled.tokens) ++counts[token];
+  // Four standard deviations of a binomial count are at most 4 * sqrt(4000 / 4).
+  for (int32_t token = 0; token < 4; ++token) {
+    EXPECT_NEAR(counts[token], kRows * std::exp(row[static_cast<size_t>(token)]), 127) << token;
+  }
+}
+
+TEST_F(SamplingCudaTest, CountsTokensAsTheOracle) {
+  constexpr int32_t kVocabulary = 10;
+  const std::vector<int32_t> slots = {0, 1, 1, -1, 0, 1};
+  const std::vector<int32_t> tokens = {3, 9, 9, 2, -1, 0};
+  std::vector<uint32_t> expected(2 * kVocabulary);
+  const DeviceBuffer<uint32_t> counts = Upload(expected);
+  const DeviceBuffer<int32_t> device_slots = Upload(slots), device_tokens = Upload(tokens);
+  for (const bool output : {false, true}) {
+    CountTokensReference({.count = 6,
+                          .vocabulary = kVocabulary,
+                          .slots = slots.data(),
+                          .tokens = tokens.data(),
+                          .output = output,
+                          .counts = expected.data()});
+    ASSERT_TRUE(CountTokensCuda(stream(), {.count = 6,
+                                           .vocabulary = kVocabulary,
+                                           .slots = device_slots.data(),
+                                           .tokens = device_tokens.data(),
+                                           .output = output,
+                                           .counts = counts.data()})
+                    .ok());
+  }
+
+  EXPECT_EQ(Download(counts), expected);
+}
+
+}  // namespace
+}  // namespace spillway
