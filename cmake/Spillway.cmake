@@ -98,9 +98,8 @@ function(_spillway_register path target label timeout)
                                           "GTEST_OUTPUT=xml:${CMAKE_BINARY_DIR}/test_results/${name}.xml")
 endfunction()
 
-# spillway_test(path/to/foo_test [LABEL unit|simulation|integration] [TIMEOUT seconds] [DEPS …] [LIBS …]
+# spillway_test(path/to/foo_test [LABEL unit|simulation|integration|gpu] [TIMEOUT seconds] [DEPS …] [LIBS …]
 #               [SOURCES extra.cc …] [ARGS …])
-# spillway_test(path/to/foo_test [LABEL unit|simulation|integration|gpu] [DEPS …] [LIBS …] [SOURCES extra.cc …])
 # Builds tests/path/to/foo_test.cc and registers it with ctest under that path.
 function(spillway_test path)
   cmake_parse_arguments(ARG "" "LABEL;TIMEOUT" "SOURCES;DEPS;LIBS;ARGS" ${ARGN})

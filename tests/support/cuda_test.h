@@ -2,6 +2,7 @@
 
 #include <vector>
 
+#include "common/check.h"
 #include "gtest/gtest.h"
 #include "worker/device/cuda_device.h"
 #include "worker/device/device_buffer.h"

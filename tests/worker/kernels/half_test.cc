@@ -44,5 +44,26 @@ TEST(HalfTest, RoundsToNearestEven) {
   EXPECT_EQ(FloatToHalf(65520.0f), 0x7c00);
 }
 
+TEST(BFloat16Test, EveryValueSurvivesTheWayThereAndBack) {
+  for (uint32_t bits = 0; bits <= 0xffff; ++bits) {
+    const auto value = static_cast<uint16_t>(bits);
+    const float f = BFloat16ToFloat(value);
+    if (std::isnan(f)) {
+      EXPECT_TRUE(std::isnan(BFloat16ToFloat(FloatToBFloat16(f))));
+    } else {
+      EXPECT_EQ(FloatToBFloat16(f), value);
+    }
+  }
+}
+
+TEST(BFloat16Test, RoundsToNearestEvenAndKeepsNotANumber) {
+  EXPECT_EQ(FloatToBFloat16(1.0f + 0x1p-8f), 0x3f80);             // a tie, to even
+  EXPECT_EQ(FloatToBFloat16(1.0f + 0x1p-7f + 0x1p-8f), 0x3f82);   // the other way
+  EXPECT_EQ(FloatToBFloat16(1.0f + 0x1p-8f + 0x1p-20f), 0x3f81);  // beyond it
+  EXPECT_EQ(FloatToBFloat16(3.4e38f), 0x7f80);                    // past the largest
+  // Whose upper half alone would be infinity.
+  EXPECT_TRUE(std::isnan(BFloat16ToFloat(FloatToBFloat16(std::bit_cast<float>(0x7f800001u)))));
+}
+
 }  // namespace
 }  // namespace spillway

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Runs the tests of the CUDA operators on the emulator, under AddressSanitizer: what can be known of
-# the kernels without a GPU. Needs the toolkit's headers (tools/cuda/fetch_toolchain).
+# Runs the tests of the CUDA operators on the emulator, under AddressSanitizer and with addresses
+# checked for alignment: what can be known of the kernels without a GPU. Needs the toolkit's headers (tools/cuda/fetch_toolchain).
 #
 # usage: tools/cuda/emulator/run_tests.sh [OPERATOR…]     rms_norm, paged_attention, …; default: all
 set -euo pipefail
@@ -13,7 +13,7 @@ python3 tools/cuda/emulator/translate.py worker/kernels/cuda_math.cuh \
   "$out/include/worker/kernels/cuda_math.cuh"
 cp tools/cuda/emulator/cuda_mma.cuh "$out/include/worker/kernels/cuda_mma.cuh"
 
-flags=(-std=c++20 -O1 -g1 -w -fsanitize=address -I"$out/include" -Itools/cuda/emulator -I.
+flags=(-std=c++20 -O1 -g1 -w -fsanitize=address,alignment -fno-sanitize-recover=all -I"$out/include" -Itools/cuda/emulator -I.
   -isystem "${SPILLWAY_CUDA_TOOLKIT:-build/cuda-toolkit}/include")
 launcher=$(command -v ccache || true)
 compile() {  # SOURCE OBJECT
@@ -49,7 +49,7 @@ failed=0
 for operator in "${operators[@]}"; do
   test=tests/worker/kernels/${operator}_cuda_test
   compile "$test.cc" "$out/${operator}_test.o"
-  g++ -fsanitize=address -o "$out/${operator}_test" "$out/${operator}_test.o" "${objects[@]}" \
+  g++ -fsanitize=address,alignment -o "$out/${operator}_test" "$out/${operator}_test.o" "${objects[@]}" \
     -labsl_statusor -labsl_status -labsl_strings -labsl_raw_logging_internal -lgtest_main -lgmock -lgtest
   # Fibers' stacks are not what AddressSanitizer expects of a return.
   ASAN_OPTIONS=detect_stack_use_after_return=0:detect_leaks=0 "$out/${operator}_test" \
