@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Runs the tests of the CUDA operators on the emulator, under AddressSanitizer and with addresses
-# checked for alignment: what can be known of the kernels without a GPU. Needs the toolkit's headers (tools/cuda/fetch_toolchain).
+# checked for alignment: what can be known of the kernels without a GPU. Needs the toolkit's headers
+# (tools/cuda/fetch_toolchain).
 #
 # usage: tools/cuda/emulator/run_tests.sh [OPERATOR…]     rms_norm, paged_attention, …; default: all
 set -euo pipefail
