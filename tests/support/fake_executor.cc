@@ -36,6 +36,7 @@ absl::StatusOr<std::span<const SampledToken>> FakeExecutor::Collect(Ticket ticke
   if (!failure_.ok()) return failure_;
   Step step = std::move(in_flight_.front());
   in_flight_.pop_front();
+  on_step_();
   collected_ = step.number;
   results_.clear();
   for (Row& row : step.rows) {

@@ -31,6 +31,9 @@ class FakeExecutor : public Executor {
   // From now on, Collect() answers this.
   void FailWith(absl::Status status) { failure_ = std::move(status); }
 
+  // Runs at each Collect(): a step takes as long as this moves a test's clock.
+  void OnEachStep(std::function<void()> run) { on_step_ = std::move(run); }
+
   int64_t steps() const { return collected_; }
   int32_t rows_max() const { return rows_max_; }  // the most rows that one step had
   int32_t in_flight_max() const { return in_flight_max_; }
@@ -60,6 +63,7 @@ class FakeExecutor : public Executor {
   std::map<SlotId, TokenId> last_sampled_;
   std::vector<SampledToken> results_;
   absl::Status failure_;
+  std::function<void()> on_step_ = [] {};
   int64_t launched_ = 0;
   int64_t collected_ = 0;
   int32_t rows_max_ = 0;

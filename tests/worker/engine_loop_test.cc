@@ -220,6 +220,32 @@ TEST_F(EngineLoopTest, AResumedSequenceGoesOnWhereTheClientStands) {
   EXPECT_EQ(sink_[1].ended->usage.completion_tokens, 6);
 }
 
+TEST_F(EngineLoopTest, TheTextDoesNotEndBeforeTheMinimum) {
+  EngineRequest request = Request(1, "z", /*new_tokens_max=*/1);
+  request.new_tokens_min = 1;
+  ASSERT_TRUE(engine_.Submit(std::move(request)));
+  Drain();
+  EXPECT_EQ(sink_[1].tokens, std::vector<TokenId>{kByteVocabularyEnd - 1});
+}
+
+TEST_F(EngineLoopTest, AStepCountsFromTheEndOfTheOneBeforeIt) {
+  executor_.OnEachStep([this] { clock_.Advance(absl::Milliseconds(40)); });
+  ASSERT_TRUE(engine_.Submit(Request(1, "a", /*new_tokens_max=*/20)));
+  // Each step is launched while the one before runs: 40 ms earlier than it begins.
+  for (int turn = 0; turn < 15; ++turn) ASSERT_TRUE(engine_.RunOnce(absl::ZeroDuration()).ok());
+  EXPECT_NEAR(sink_.load().step_ms, 40, 1);
+  EXPECT_NEAR(sink_.load().decode_tokens_per_s, 25, 1);
+}
+
+TEST_F(EngineLoopTest, APromptCountsAsPrefillAlsoInTheStepThatSamples) {
+  ASSERT_TRUE(engine_.Submit(Request(1, "abcdefgh", /*new_tokens_max=*/1)));
+  ASSERT_TRUE(engine_.RunOnce(absl::ZeroDuration()).ok());
+  clock_.Advance(absl::Milliseconds(10));
+  Drain();
+  EXPECT_NEAR(sink_.load().prefill_tokens_per_s, 800, 1);
+  EXPECT_EQ(sink_.load().decode_tokens_per_s, 0);
+}
+
 TEST_F(EngineLoopTest, LogitsThatAreNoNumbersFailOnlyTheirSequence) {
   FakeExecutor executor(kShape, [](std::span<const TokenId> tokens) {
     return tokens.back() == 'n' ? SampledToken::kNone : Alphabet(tokens);
