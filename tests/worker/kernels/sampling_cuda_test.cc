@@ -4,8 +4,10 @@
 #include "worker/kernels/sampling_cuda.h"
 
 #include <algorithm>
+#include <bit>
 #include <limits>
 #include <map>
+#include <set>
 
 #include "tests/worker/kernels/cuda_cases.h"
 
@@ -139,6 +141,54 @@ TEST_F(SamplingCudaTest, DrawsHaveTheDistributionOfTheSoftmax) {
     const float share = std::exp(row[static_cast<size_t>(token)]);
     const float deviation = std::sqrt(kRows * share * (1 - share));  // of a binomial count
     EXPECT_NEAR(static_cast<float>(counts[token]), kRows * share, 4 * deviation) << token;
+  }
+}
+
+// So hot that all kept tokens are about equally likely: those kept by mistake would be drawn.
+TEST_F(SamplingCudaTest, FiltersKeepTheOraclesTokensAndNoOthers) {
+  constexpr int32_t kVocabulary = 500;
+  constexpr int32_t kRowsPerFilter = 150;
+  const std::vector<float> wide = RandomFloats(kVocabulary, /*seed=*/5, /*scale=*/3);
+  // Three units in the last place apart: only the last digits of their keys differ, and the 12 best
+  // are 8 of one 24-bit prefix and 4 of the next.
+  std::vector<float> dense;
+  for (uint32_t i = 0; i < kVocabulary; ++i) {
+    dense.push_back(std::bit_cast<float>(0x40a00000u + 60 + 3 * (i * 7 % kVocabulary)));
+  }
+  const struct {
+    SamplingRow params;
+    const std::vector<float>& logits;
+  } filters[] = {{{.temperature = 100, .top_k = 7}, wide},
+                 {{.temperature = 100, .top_p = 0.5f, .top_k = 12}, wide},
+                 {{.temperature = 1, .min_p = 0.4f}, wide},
+                 {{.temperature = 1, .top_k = 12}, dense},
+                 {{.temperature = 1, .top_p = 0.023f}, dense}};
+  std::vector<float> logits;
+  std::vector<SamplingRow> params;
+  for (const auto& filter : filters) {
+    for (int32_t i = 0; i < kRowsPerFilter; ++i) {
+      logits.insert(logits.end(), filter.logits.begin(), filter.logits.end());
+      params.push_back(filter.params);
+      params.back().position = i;
+    }
+  }
+  const SamplingBatch batch = {.rows = static_cast<int32_t>(params.size()),
+                               .vocabulary = kVocabulary,
+                               .logits = logits.data(),
+                               .params = params.data()};
+
+  const Sampled sampled = Sample(batch, logits, params);
+
+  for (int32_t filter = 0; filter < 5; ++filter) {
+    const std::vector<double> scores = SamplingScoresReference(batch, filter * kRowsPerFilter);
+    std::set<int32_t> kept, drawn;
+    for (int32_t token = 0; token < kVocabulary; ++token) {
+      if (scores[static_cast<size_t>(token)] > -kInfinity) kept.insert(token);
+    }
+    for (int32_t i = 0; i < kRowsPerFilter; ++i) {
+      drawn.insert(sampled.tokens[static_cast<size_t>(filter * kRowsPerFilter + i)]);
+    }
+    EXPECT_EQ(drawn, kept) << "filter " << filter;
   }
 }
 
