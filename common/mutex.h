@@ -59,8 +59,8 @@ class CondVar {
   bool WaitFor(Mutex& mutex, absl::Duration timeout) REQUIRES(mutex) {
     std::unique_lock<std::mutex> lock(mutex.mutex_, std::adopt_lock);
     // An infinite timeout would overflow inside wait_for; a waker once a day costs nothing.
-    const std::cv_status status = condition_.wait_for(
-        lock, absl::ToChronoNanoseconds(std::min(timeout, absl::Hours(24))));
+    const std::cv_status status =
+        condition_.wait_for(lock, absl::ToChronoNanoseconds(std::min(timeout, absl::Hours(24))));
     lock.release();
     return status == std::cv_status::no_timeout;
   }

@@ -44,8 +44,8 @@ struct GenerateRequest {
   int32_t new_tokens_max = 0;  // 0: as many as the context has room for
   int32_t new_tokens_min = 0;
   bool ignore_end_of_text = false;
-  int32_t choices = 1;   // n
-  int32_t priority = 0;  // higher first
+  int32_t choices = 1;                                // n
+  int32_t priority = 0;                               // higher first
   absl::Duration timeout = absl::InfiniteDuration();  // to the end of the answer
 };
 

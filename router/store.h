@@ -13,8 +13,8 @@ namespace spillway {
 
 // A client's token as it is kept: never the token itself, only its SHA-256.
 struct TokenRecord {
-  std::string id;      // short, public, for lists and revocation: "tok_1a2b3c4d"
-  std::string name;    // given by its maker; unique among live tokens
+  std::string id;    // short, public, for lists and revocation: "tok_1a2b3c4d"
+  std::string name;  // given by its maker; unique among live tokens
   std::string tenant;
   std::string sha256_hex;
   absl::Time created;

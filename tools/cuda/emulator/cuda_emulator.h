@@ -1,9 +1,9 @@
 #pragma once
 
 // CUDA's kernel language on a CPU, as far as our kernels use it: each CUDA thread of a block is a
-// fiber, blocks run one after another. Finds wrong indices, masks, merges and barriers (a barrier that
-// some threads skip hangs and is reported). Says nothing about races between barriers, memory order,
-// alignment, speed, or what the device's own instructions do beyond their manual.
+// fiber, blocks run one after another. Finds wrong indices, masks, merges and barriers (a barrier
+// that some threads skip hangs and is reported). Says nothing about races between barriers, memory
+// order, alignment, speed, or what the device's own instructions do beyond their manual.
 //
 // translate.py rewrites a .cu file to C++ that includes this header before everything else.
 
