@@ -36,8 +36,12 @@ class FakeRouter : public Router {
   }
 
   // False when that many were not seen within ten seconds.
-  bool WaitForSubmits(int count) EXCLUDES(mutex_) { return WaitUntil(submits_, count); }
-  bool WaitForCancels(int count) EXCLUDES(mutex_) { return WaitUntil(cancels_, count); }
+  bool WaitForSubmits(int count) EXCLUDES(mutex_) {
+    return WaitUntil(&FakeRouter::submits_, count);
+  }
+  bool WaitForCancels(int count) EXCLUDES(mutex_) {
+    return WaitUntil(&FakeRouter::cancels_, count);
+  }
   std::vector<GenerateRequest> requests() const EXCLUDES(mutex_) {
     MutexLock lock(mutex_);
     return requests_;
@@ -79,12 +83,13 @@ class FakeRouter : public Router {
  private:
   class Shard;
 
-  bool WaitUntil(const int& counter, int count) EXCLUDES(mutex_) {
+  // A pointer to the member, since clang's analysis takes a reference for an access.
+  bool WaitUntil(int FakeRouter::* counter, int count) EXCLUDES(mutex_) {
     MutexLock lock(mutex_);
-    for (int waits = 0; counter < count && waits < 100; ++waits) {
+    for (int waits = 0; this->*counter < count && waits < 100; ++waits) {
       changed_.WaitFor(mutex_, absl::Milliseconds(100));
     }
-    return counter >= count;
+    return this->*counter >= count;
   }
 
   mutable Mutex mutex_;

@@ -11,9 +11,15 @@
 namespace spillway {
 namespace {
 
-// A pause takes about 40 ns on Skylake and later: 10 µs in all, twice what it costs to park and
-// wake again.
-constexpr int32_t kSpinCount = 256;
+// How long a thread spins before it parks, in pauses of about 40 ns (Skylake and later).
+//
+// At a barrier the others are in the same stage and come within microseconds, unless the machine
+// took their core away; parking there costs a wake-up of 50 µs and more on a virtual machine, some
+// 180 times a token. Measured on 2 cores of a Sapphire Rapids, SmolLM2-135M Q4_1, one sequence:
+// 130 tok/s with 10 µs, see docs/performance.md for today's.
+constexpr int32_t kBarrierSpinCount = 8192;
+// For the next step the leader has to collect, plan and launch first.
+constexpr int32_t kIdleSpinCount = 1024;
 
 inline void Pause() {
 #if defined(__x86_64__)
@@ -24,7 +30,7 @@ inline void Pause() {
 }  // namespace
 
 ThreadTeam::ThreadTeam(int32_t thread_count)
-    : size_(thread_count), spin_count_(thread_count <= UsableCoreCount() ? kSpinCount : 0) {
+    : size_(thread_count), spins_(thread_count <= UsableCoreCount()) {
   CHECK(thread_count > 0);
   threads_.reserve(static_cast<size_t>(size_ - 1));
   for (int32_t thread = 1; thread < size_; ++thread) {
@@ -58,21 +64,22 @@ void ThreadTeam::Barrier() {
     phase_.store(phase + 1, std::memory_order_release);
     phase_.notify_all();
   } else {
-    WaitForChange(phase_, phase);
+    WaitForChange(phase_, phase, kBarrierSpinCount);
   }
 }
 
 void ThreadTeam::Work(int32_t thread) {
   for (uint32_t generation = 0;; ++generation) {
-    WaitForChange(generation_, generation);
+    WaitForChange(generation_, generation, kIdleSpinCount);
     if (work_ == nullptr) return;
     (*work_)(thread);
     Barrier();
   }
 }
 
-void ThreadTeam::WaitForChange(const std::atomic<uint32_t>& value, uint32_t old) const {
-  for (int32_t spin = 0; spin < spin_count_; ++spin) {
+void ThreadTeam::WaitForChange(const std::atomic<uint32_t>& value, uint32_t old,
+                               int32_t spin_count) const {
+  for (int32_t spin = 0; spins_ && spin < spin_count; ++spin) {
     if (value.load(std::memory_order_acquire) != old) return;
     Pause();
   }

@@ -13,9 +13,8 @@ namespace spillway {
 // A fixed set of threads that run one piece of work together, in step.
 //
 // The thread that calls Run() is the leader and takes part as thread 0. A thread that waits (for
-// work, or at a barrier) first spins for some microseconds, because the stages of a forward pass
-// are about that long, and then parks: an idle team takes no CPU, and one whose threads outnumber
-// the cores doesn't spin at all.
+// work, or at a barrier) first spins, because the others are about as far, and then parks: an idle
+// team takes no CPU, and one whose threads outnumber the cores doesn't spin at all.
 //
 // Threading: one leader at a time. Barrier() only from inside Run(), by every thread of the team.
 class ThreadTeam {
@@ -38,11 +37,11 @@ class ThreadTeam {
 
  private:
   void Work(int32_t thread);
-  // Returns once `value` differs from `old`.
-  void WaitForChange(const std::atomic<uint32_t>& value, uint32_t old) const;
+  // Returns once `value` differs from `old`; parks after `spin_count` looks.
+  void WaitForChange(const std::atomic<uint32_t>& value, uint32_t old, int32_t spin_count) const;
 
   const int32_t size_;
-  const int32_t spin_count_;
+  const bool spins_;  // false where threads outnumber the cores
 
   // Written by the leader before it bumps generation_, read by the others after they see that.
   const absl::FunctionRef<void(int32_t)>* work_ = nullptr;  // nullptr: stop
