@@ -1,29 +1,10 @@
 // Steady decode steps allocate nothing: this binary counts every operator new.
 
-#include <atomic>
-#include <cstdlib>
-#include <new>
 #include <vector>
 
 #include "gtest/gtest.h"
 #include "tests/scheduler/scheduler_fixture.h"
-
-namespace {
-std::atomic<int64_t> allocations{0};
-
-void* Allocate(std::size_t bytes) {
-  ++allocations;
-  if (void* memory = std::malloc(bytes)) return memory;
-  std::abort();
-}
-}  // namespace
-
-void* operator new(std::size_t bytes) { return Allocate(bytes); }
-void* operator new[](std::size_t bytes) { return Allocate(bytes); }
-void operator delete(void* memory) noexcept { std::free(memory); }
-void operator delete[](void* memory) noexcept { std::free(memory); }
-void operator delete(void* memory, std::size_t) noexcept { std::free(memory); }
-void operator delete[](void* memory, std::size_t) noexcept { std::free(memory); }
+#include "tests/support/allocation_counter.h"
 
 namespace spillway {
 namespace {
@@ -53,32 +34,32 @@ class AllocationTest : public ::testing::Test {
 };
 
 TEST_F(AllocationTest, CounterCounts) {
-  const int64_t before = allocations;
+  const int64_t before = AllocationCount();
   std::vector<int> memory(100);
   EXPECT_EQ(memory.size(), 100u);
-  EXPECT_GT(allocations, before);
+  EXPECT_GT(AllocationCount(), before);
 }
 
 TEST_F(AllocationTest, SteadyStepsAllocateNothing) {
-  const int64_t before = allocations;
+  const int64_t before = AllocationCount();
   size_t slices = 0;
   for (int i = 0; i < 100; ++i) {
     slices += scheduler_.PlanStep(kStart).slices.size();
     scheduler_.CompleteStep(sampled_);
   }
-  EXPECT_EQ(allocations, before);
+  EXPECT_EQ(AllocationCount(), before);
   EXPECT_EQ(slices, 100u * kSequences);
 }
 
 TEST_F(AllocationTest, SteadyPipelinedStepsAllocateNothing) {
   scheduler_.PlanStep(kStart);
-  const int64_t before = allocations;
+  const int64_t before = AllocationCount();
   size_t slices = 0;
   for (int i = 0; i < 100; ++i) {
     slices += scheduler_.PlanStep(kStart).slices.size();
     scheduler_.CompleteStep(sampled_);
   }
-  EXPECT_EQ(allocations, before);
+  EXPECT_EQ(AllocationCount(), before);
   EXPECT_EQ(slices, 100u * kSequences);
 }
 

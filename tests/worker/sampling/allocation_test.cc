@@ -1,38 +1,19 @@
 // Choosing a token allocates nothing: this binary counts every operator new.
-#include <atomic>
 #include <cstdint>
-#include <cstdlib>
-#include <new>
 #include <vector>
 
 #include "gtest/gtest.h"
+#include "tests/support/allocation_counter.h"
 #include "worker/sampling/sampler.h"
-
-namespace {
-std::atomic<int64_t> allocations{0};
-
-void* Allocate(std::size_t bytes) {
-  ++allocations;
-  if (void* memory = std::malloc(bytes)) return memory;
-  std::abort();
-}
-}  // namespace
-
-void* operator new(std::size_t bytes) { return Allocate(bytes); }
-void* operator new[](std::size_t bytes) { return Allocate(bytes); }
-void operator delete(void* memory) noexcept { std::free(memory); }
-void operator delete[](void* memory) noexcept { std::free(memory); }
-void operator delete(void* memory, std::size_t) noexcept { std::free(memory); }
-void operator delete[](void* memory, std::size_t) noexcept { std::free(memory); }
 
 namespace spillway {
 namespace {
 
 TEST(SamplerAllocationTest, CounterCounts) {
-  const int64_t before = allocations;
+  const int64_t before = AllocationCount();
   const std::vector<int> memory(100);
   EXPECT_EQ(memory.size(), 100u);
-  EXPECT_GT(allocations, before);
+  EXPECT_GT(AllocationCount(), before);
 }
 
 TEST(SamplerAllocationTest, EvenTheFirstTokenAllocatesNothing) {
@@ -48,14 +29,14 @@ TEST(SamplerAllocationTest, EvenTheFirstTokenAllocatesNothing) {
                                   {.min_p = 0.5f}};
   for (const SamplingParams& params : cases) {
     Sampler sampler(kVocabulary);
-    const int64_t before = allocations;
+    const int64_t before = AllocationCount();
 
     for (int64_t position = 0; position < 20; ++position) {
       const bool ok = sampler.Sample(logits, params, history, 7, 100, {{1, 2, 3}}, position).ok();
       if (!ok) break;
     }
 
-    EXPECT_EQ(allocations - before, 0);
+    EXPECT_EQ(AllocationCount() - before, 0);
   }
 }
 
