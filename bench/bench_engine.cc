@@ -206,7 +206,7 @@ int Main(const Options& options) {
 
   int64_t weight_bytes = 0;
   int64_t weight_count = 0;
-  for (const GgufTensor& tensor : (*file)->tensors()) {
+  for (const ModelTensor& tensor : (*file)->tensors()) {
     if (tensor.dims.size() < 2) continue;
     weight_bytes += static_cast<int64_t>(tensor.data.size());
     weight_count += tensor.dims[0] * tensor.dims[1];

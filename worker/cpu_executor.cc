@@ -301,13 +301,13 @@ absl::StatusOr<ExecutorShape> ShapeFor(const ModelSpec& spec, const CpuExecutorO
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<Executor>> MakeCpuExecutor(const ModelSpec& spec,
-                                                          const GgufFile& file,
+                                                          const TensorSource& tensors,
                                                           const CpuExecutorOptions& options) {
   ASSIGN_OR_RETURN(const ExecutorShape shape, ShapeFor(spec, options));
   const CpuIsa isa = options.isa.value_or(SupportedCpuIsas().back());
   const int32_t threads = options.threads > 0 ? options.threads : UsableCoreCount();
   auto machine = std::make_unique<Machine>(spec, threads);
-  ASSIGN_OR_RETURN(machine->weights, ModelWeights::Load(machine->spec, file, machine->team));
+  ASSIGN_OR_RETURN(machine->weights, ModelWeights::Load(machine->spec, tensors, machine->team));
   ASSIGN_OR_RETURN(machine->cache, KvCache::Allocate(machine->spec, shape.block_count));
   ASSIGN_OR_RETURN(machine->decoder,
                    Decoder::Make(machine->spec, machine->weights,
@@ -320,7 +320,7 @@ absl::StatusOr<std::unique_ptr<Executor>> MakeCpuExecutor(const ModelSpec& spec,
       std::move(machine), shape,
       absl::StrCat("cpu, ", threads, threads == 1 ? " thread, " : " threads, ",
                    std::string(CpuIsaName(isa))),
-      absl::StrCat("cpu-", kArithmeticVersion, "-", file.HeaderHash()));
+      absl::StrCat("cpu-", kArithmeticVersion, "-", tensors.HeaderHash()));
 }
 
 }  // namespace spillway

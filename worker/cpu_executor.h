@@ -7,8 +7,8 @@
 #include "absl/status/statusor.h"
 #include "worker/device/cpu_isa.h"
 #include "worker/executor.h"
-#include "worker/model/gguf.h"
 #include "worker/model/model_spec.h"
+#include "worker/model/model_tensor.h"
 
 namespace spillway {
 
@@ -25,12 +25,12 @@ struct CpuExecutorOptions {
 };
 
 // Loads a model onto the CPU: repacks the weights once, starts the thread team and the executor
-// thread. `file` may go when this returns. INVALID_ARGUMENT: a tensor is missing or of the wrong
+// thread. `tensors` may go when this returns. INVALID_ARGUMENT: a tensor is missing or of the wrong
 // shape or type, by name; an option that the model or the kernels rule out. UNIMPLEMENTED: a tensor
 // type or shape that the kernels lack. RESOURCE_EXHAUSTED: the KV memory would not hold one full
 // sequence, and how much is missing; or the machine has not enough memory.
 absl::StatusOr<std::unique_ptr<Executor>> MakeCpuExecutor(const ModelSpec& spec,
-                                                          const GgufFile& file,
+                                                          const TensorSource& tensors,
                                                           const CpuExecutorOptions& options);
 
 }  // namespace spillway

@@ -28,7 +28,7 @@ void ReadAll(const spillway::GgufFile& file) {
         bytes += text.empty() ? 0 : static_cast<unsigned char>(text.back());
     }
   }
-  for (const spillway::GgufTensor& tensor : file.tensors()) {
+  for (const spillway::ModelTensor& tensor : file.tensors()) {
     CHECK(file.FindTensor(tensor.name) == &tensor);
     CHECK(!tensor.data.empty());
     bytes += static_cast<size_t>(tensor.data.front()) + static_cast<size_t>(tensor.data.back());

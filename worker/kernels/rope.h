@@ -3,11 +3,13 @@
 #include <cstdint>
 #include <vector>
 
+#include "worker/kernels/rope_frequencies.h"
+
 namespace spillway {
 
-// cos and sin of every rotation: [positions, 2, rope_size / 2] f32, computed in double. The angle
-// of pair i at position p is p * base^(-2i / rope_size). (https://arxiv.org/abs/2104.09864)
-std::vector<float> MakeRopeTable(int32_t positions, int32_t rope_size, double base);
+// cos and sin of every rotation, times the magnitude: [positions, 2, rope_size / 2] f32, computed
+// in double.
+std::vector<float> MakeRopeTable(int32_t positions, const Rope& rope);
 
 // Rotates one head's leading rope_size values in place; pairs are (i, i + rope_size / 2). `angles`
 // is its position's row of the table.

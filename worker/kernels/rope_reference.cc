@@ -4,17 +4,16 @@
 
 namespace spillway {
 
-std::vector<float> MakeRopeTable(int32_t positions, int32_t rope_size, double base) {
-  const int32_t half = rope_size / 2;
-  std::vector<double> frequencies(static_cast<size_t>(half));
-  for (int32_t i = 0; i < half; ++i) {
-    frequencies[static_cast<size_t>(i)] = std::pow(base, -2.0 * i / rope_size);
-  }
+std::vector<float> MakeRopeTable(int32_t positions, const Rope& rope) {
   std::vector<float> table;
-  table.reserve(static_cast<size_t>(positions) * static_cast<size_t>(rope_size));
+  table.reserve(static_cast<size_t>(positions) * 2 * rope.frequencies.size());
   for (int32_t position = 0; position < positions; ++position) {
-    for (const double f : frequencies) table.push_back(static_cast<float>(std::cos(position * f)));
-    for (const double f : frequencies) table.push_back(static_cast<float>(std::sin(position * f)));
+    for (const double f : rope.frequencies) {
+      table.push_back(static_cast<float>(rope.magnitude * std::cos(position * f)));
+    }
+    for (const double f : rope.frequencies) {
+      table.push_back(static_cast<float>(rope.magnitude * std::sin(position * f)));
+    }
   }
   return table;
 }

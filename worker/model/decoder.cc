@@ -42,7 +42,7 @@ Decoder::Decoder(const ModelSpec& spec, const ModelWeights& weights, const Decod
       qkv_size_(query_size_ + 2 * kv_size_),
       splits_max_((limits.positions_max + kSplitTokens - 1) / kSplitTokens),
       logits_stride_(int64_t{weights.head().panel_count()} * kPanelOutputs),
-      rope_table_(MakeRopeTable(limits.positions_max, spec.rope_size, spec.rope_base)),
+      rope_table_(MakeRopeTable(limits.positions_max, spec.rope)),
       attention_plan_(spec.kv_head_count, group_, team.size()) {}
 
 absl::StatusOr<std::unique_ptr<Decoder>> Decoder::Make(const ModelSpec& spec,

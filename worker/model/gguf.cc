@@ -99,7 +99,7 @@ class GgufFile::Impl {
  public:
   Impl(std::unique_ptr<MappedFile> file, std::span<const std::byte> bytes, GgufHeader header)
       : file_(std::move(file)), bytes_(bytes), header_(std::move(header)) {
-    for (const GgufTensor& tensor : header_.tensors) by_name_.emplace(tensor.name, &tensor);
+    for (const ModelTensor& tensor : header_.tensors) by_name_.emplace(tensor.name, &tensor);
   }
 
   absl::StatusOr<const GgufValue*> Find(std::string_view key) const {
@@ -113,7 +113,7 @@ class GgufFile::Impl {
   const std::unique_ptr<MappedFile> file_;  // null when the bytes are the caller's
   const std::span<const std::byte> bytes_;
   const GgufHeader header_;
-  std::map<std::string_view, const GgufTensor*, std::less<>> by_name_;
+  std::map<std::string_view, const ModelTensor*, std::less<>> by_name_;
 };
 
 GgufFile::GgufFile(std::unique_ptr<const Impl> impl) : impl_(std::move(impl)) {}
@@ -222,12 +222,12 @@ absl::StatusOr<std::vector<double>> GgufFile::GetFloats(std::string_view key) co
   return numbers;
 }
 
-const GgufTensor* GgufFile::FindTensor(std::string_view name) const {
+const ModelTensor* GgufFile::FindTensor(std::string_view name) const {
   const auto found = impl_->by_name_.find(name);
   return found == impl_->by_name_.end() ? nullptr : found->second;
 }
 
-std::span<const GgufTensor> GgufFile::tensors() const { return impl_->header_.tensors; }
+std::span<const ModelTensor> GgufFile::tensors() const { return impl_->header_.tensors; }
 
 std::string GgufFile::HeaderHash() const {
   const uint64_t file_bytes = impl_->bytes_.size();

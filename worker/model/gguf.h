@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
-#include "worker/model/tensor_type.h"
+#include "worker/model/model_tensor.h"
 
 namespace spillway {
 
@@ -28,20 +28,13 @@ struct GgufLimits {
   static constexpr uint64_t kAlignmentMax = 64 << 10;
 };
 
-struct GgufTensor {
-  std::string name;
-  TensorType type;
-  std::vector<int64_t> dims;        // as in the file: dims[0] is the contiguous one
-  std::span<const std::byte> data;  // into the file's mapping; exactly the type's size for `dims`
-};
-
 // A GGUF v3 file, mapped read-only. (https://github.com/ggml-org/ggml/blob/master/docs/gguf.md)
 //
 // A model file is untrusted input: every size, offset, count, type and string length is checked
 // before use (GgufLimits); tensors lie inside the file, aligned, and overlap neither the header nor
 // each other, so that whoever copies them all copies no more than the file's size.
 // Immutable after Open(); the spans and views it returns live as long as it does.
-class GgufFile {
+class GgufFile final : public TensorSource {
  public:
   // NOT_FOUND, PERMISSION_DENIED: as the file system says. INVALID_ARGUMENT: what is wrong with the
   // file, where (byte offset), and which limit. UNIMPLEMENTED: a version or tensor type that we
@@ -49,7 +42,7 @@ class GgufFile {
   static absl::StatusOr<std::unique_ptr<GgufFile>> Open(const std::string& path);
   // The same over bytes in memory, which outlive the result: for tests and fuzzing.
   static absl::StatusOr<std::unique_ptr<GgufFile>> Parse(std::span<const std::byte> bytes);
-  ~GgufFile();
+  ~GgufFile() override;
 
   bool Has(std::string_view key) const;
   // Sorted.
@@ -65,12 +58,12 @@ class GgufFile {
   absl::StatusOr<std::vector<double>> GetFloats(std::string_view key) const;
 
   // nullptr when there is none of that name.
-  const GgufTensor* FindTensor(std::string_view name) const;
-  std::span<const GgufTensor> tensors() const;
+  const ModelTensor* FindTensor(std::string_view name) const override;
+  std::span<const ModelTensor> tensors() const;
 
   // SHA-256 over everything before the tensor data (metadata and tensor table) and the file's
   // size, hex: names a model cheaply.
-  std::string HeaderHash() const;
+  std::string HeaderHash() const override;
 
  private:
   class Impl;

@@ -229,7 +229,7 @@ absl::StatusOr<uint64_t> Alignment(const GgufHeader& header) {
 
 // A tensor whose data is still an offset and a size.
 struct TensorEntry {
-  GgufTensor tensor;
+  ModelTensor tensor;
   uint64_t offset = 0;  // from the start of the tensor data
   uint64_t bytes = 0;
 };

@@ -46,7 +46,7 @@ struct GgufValue {
 // Everything in a GGUF file before the tensor data, checked, and where each tensor's data is.
 struct GgufHeader {
   std::map<std::string_view, GgufValue, std::less<>> values;
-  std::vector<GgufTensor> tensors;
+  std::vector<ModelTensor> tensors;
   size_t header_bytes = 0;  // magic up to the end of the tensor table, without padding
 };
 

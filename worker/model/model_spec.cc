@@ -214,7 +214,7 @@ absl::Status ReadHeads(const Reader& reader, ModelSpec& spec) {
 }
 
 // A table [vocabulary, hidden] that rows are taken from or multiplied with.
-absl::Status CheckTable(const GgufTensor& tensor, const ModelSpec& spec) {
+absl::Status CheckTable(const ModelTensor& tensor, const ModelSpec& spec) {
   if (tensor.dims.size() == 2 && tensor.dims[0] == spec.hidden_size &&
       tensor.dims[1] == spec.vocabulary_size) {
     return absl::OkStatus();
@@ -227,7 +227,7 @@ absl::Status CheckTable(const GgufTensor& tensor, const ModelSpec& spec) {
 }
 
 absl::Status ReadVocabulary(const GgufFile& file, const Reader& reader, ModelSpec& spec) {
-  const GgufTensor* embedding = file.FindTensor("token_embd.weight");
+  const ModelTensor* embedding = file.FindTensor("token_embd.weight");
   if (embedding == nullptr) {
     return absl::InvalidArgumentError("GGUF: the file has no tensor token_embd.weight");
   }
@@ -241,7 +241,7 @@ absl::Status ReadVocabulary(const GgufFile& file, const Reader& reader, ModelSpe
   ASSIGN_OR_RETURN(spec.vocabulary_size, reader.IntOr("vocab_size", static_cast<int32_t>(rows), 1,
                                                       ModelSpecLimits::kVocabularyMax));
   RETURN_IF_ERROR(CheckTable(*embedding, spec));
-  const GgufTensor* head = file.FindTensor("output.weight");
+  const ModelTensor* head = file.FindTensor("output.weight");
   spec.tied_embeddings = head == nullptr;
   if (head != nullptr) RETURN_IF_ERROR(CheckTable(*head, spec));
   return absl::OkStatus();
@@ -251,8 +251,8 @@ absl::Status ReadVocabulary(const GgufFile& file, const Reader& reader, ModelSpe
 // matrix is multiplied with.
 absl::Status CheckQuantisedSizes(const GgufFile& file, const ModelSpec& spec) {
   constexpr int32_t kActivationBlock = 32;
-  const std::span<const GgufTensor> tensors = file.tensors();
-  const bool quantised = std::any_of(tensors.begin(), tensors.end(), [](const GgufTensor& tensor) {
+  const std::span<const ModelTensor> tensors = file.tensors();
+  const bool quantised = std::any_of(tensors.begin(), tensors.end(), [](const ModelTensor& tensor) {
     return IsQuantised(tensor.type);
   });
   if (!quantised) return absl::OkStatus();
@@ -299,7 +299,8 @@ absl::StatusOr<ModelSpec> ModelSpecFromGguf(const GgufFile& file) {
   ASSIGN_OR_RETURN(spec.rms_norm_epsilon,
                    reader.Float("attention.layer_norm_rms_epsilon", 1e-12, 1e-1));
   // 10,000 is the paper's and what llama.cpp assumes.
-  ASSIGN_OR_RETURN(spec.rope_base, reader.FloatOr("rope.freq_base", 10'000.0f, 1, 1e12));
+  ASSIGN_OR_RETURN(const float rope_base, reader.FloatOr("rope.freq_base", 10'000.0f, 1, 1e12));
+  spec.rope = MakeRope(rope_base, spec.rope_size);
   RETURN_IF_ERROR(ReadVocabulary(file, reader, spec));
   RETURN_IF_ERROR(CheckQuantisedSizes(file, spec));
   return spec;

@@ -6,11 +6,13 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "worker/kernels/rope_frequencies.h"
 #include "worker/model/gguf.h"
 
 namespace spillway {
 
-// A decoder as data: one forward pass (worker/model/decoder.h) serves every row of this table.
+// A decoder as data: one forward pass (worker/model/decoder.h) serves every row of this table, from
+// whatever files it was read. All defaults are neutral: they change nothing.
 struct ModelSpec {
   std::string architecture;  // "llama"
   // What clients call the model: ModelNameFromPath(), set by whoever opened the file.
@@ -25,15 +27,36 @@ struct ModelSpec {
   int32_t vocabulary_size = 0;
   int32_t context_tokens_max = 0;
   float rms_norm_epsilon = 0;
-  float rope_base = 0;
-  int32_t rope_size = 0;  // of head_size, the leading part that is rotated
+
+  Rope rope;
+  // Of local layers, where it differs (Gemma 3); no frequencies: local layers use `rope`.
+  Rope local_rope;
+  int32_t rope_size = 0;  // of head_size, the leading part that is rotated; even
   enum class RopeLayout { kInterleaved, kHalves };
   // GGUF "llama" files have q and k permuted so that pairs (2i, 2i+1) rotate together; "qwen2" and
   // Hugging Face files rotate (i, i + rope_size/2).
   RopeLayout rope_layout = RopeLayout::kInterleaved;
+
+  // A local layer's query at position p sees positions (p - sliding_window, p]; 0: all layers are
+  // global. Mistral, Gemma.
+  int32_t sliding_window = 0;
+  std::vector<bool> local_layers;  // [layer_count], or empty: none is local
+
   bool tied_embeddings = false;  // the head is the embedding table
   bool qkv_bias = false;         // q, k and v projections add a bias
   bool qk_norm = false;          // each head of q and k passes an RMS norm before rope
+  bool post_norms = false;       // attention's and the feed-forward's outputs pass an RMS norm, too
+  float norm_offset = 0;  // added to every norm's weights at load: 1 for Gemma's Hugging Face files
+  float embedding_scale = 1;
+  float attention_scale = 0;     // of query·key; 0: 1 / sqrt(head_size)
+  float attention_soft_cap = 0;  // c: scores become c * tanh(score / c); 0: none
+  float logit_soft_cap = 0;
+  enum class Activation { kSilu, kGeluTanh };
+  Activation activation = Activation::kSilu;
+
+  bool IsLocal(int32_t layer) const {
+    return !local_layers.empty() && local_layers[static_cast<size_t>(layer)];
+  }
 };
 
 // Far above the largest models published, far below what overflows an int32.

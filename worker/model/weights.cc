@@ -53,8 +53,10 @@ absl::Status CheckShape(const ModelSpec& spec) {
     return unsupported("head_count * head_size", spec.head_count * spec.head_size,
                        "a multiple of 32");
   }
-  if (spec.qkv_bias || spec.qk_norm) {
-    return absl::UnimplementedError("the decoder has no q, k and v biases and no q and k norms");
+  if (spec.qkv_bias || spec.qk_norm || spec.post_norms || spec.sliding_window != 0 ||
+      spec.embedding_scale != 1 || spec.attention_scale != 0 || spec.attention_soft_cap != 0 ||
+      spec.logit_soft_cap != 0 || spec.activation != ModelSpec::Activation::kSilu) {
+    return absl::UnimplementedError("the decoder runs the plain llama architecture only");
   }
   if (spec.head_count / spec.kv_head_count > kAttentionQueriesMax) {
     return unsupported("head_count / kv_head_count", spec.head_count / spec.kv_head_count,
@@ -82,7 +84,7 @@ std::vector<int32_t> HalvesOrder(const ModelSpec& spec, int32_t heads) {
 // Two passes: the first finds and checks all tensors and adds up their sizes, the second packs.
 class ModelWeights::Loader {
  public:
-  Loader(const ModelSpec& spec, const GgufFile& file) : spec_(spec), file_(file) {}
+  Loader(const ModelSpec& spec, const TensorSource& tensors) : spec_(spec), tensors_(tensors) {}
 
   absl::Status Find(ModelWeights& weights) {
     RETURN_IF_ERROR(CheckShape(spec_));
@@ -150,9 +152,9 @@ class ModelWeights::Loader {
     return absl::OkStatus();
   }
 
-  absl::StatusOr<const GgufTensor*> FindTensor(const std::string& name,
-                                               const std::vector<int64_t>& dims) {
-    const GgufTensor* const tensor = file_.FindTensor(name);
+  absl::StatusOr<const ModelTensor*> FindTensor(const std::string& name,
+                                                const std::vector<int64_t>& dims) {
+    const ModelTensor* const tensor = tensors_.FindTensor(name);
     if (tensor == nullptr) {
       return absl::InvalidArgumentError(absl::StrCat("the file has no tensor ", name));
     }
@@ -165,7 +167,7 @@ class ModelWeights::Loader {
   }
 
   absl::Status FindVector(const std::string& name, std::vector<float>& vector) {
-    ASSIGN_OR_RETURN(const GgufTensor* const tensor, FindTensor(name, {spec_.hidden_size}));
+    ASSIGN_OR_RETURN(const ModelTensor* const tensor, FindTensor(name, {spec_.hidden_size}));
     const std::optional<WeightFormat> format = FormatOf(tensor->type);
     if (!format.has_value() || InfoOf(*format).integer) {
       return absl::InvalidArgumentError(absl::StrCat("tensor ", name, " has type ",
@@ -174,12 +176,13 @@ class ModelWeights::Loader {
     }
     vector.resize(static_cast<size_t>(spec_.hidden_size));
     DequantizeRowReference(*format, tensor->data.data(), spec_.hidden_size, vector.data());
+    for (float& value : vector) value += spec_.norm_offset;
     return absl::OkStatus();
   }
 
   absl::Status FindMatrix(const std::string& name, int32_t outputs, int32_t inputs,
                           PackedMatrix& matrix, std::vector<int32_t> row_order = {}) {
-    ASSIGN_OR_RETURN(const GgufTensor* const tensor, FindTensor(name, {inputs, outputs}));
+    ASSIGN_OR_RETURN(const ModelTensor* const tensor, FindTensor(name, {inputs, outputs}));
     const std::optional<WeightFormat> format = FormatOf(tensor->type);
     if (!format.has_value()) {
       return absl::UnimplementedError(
@@ -194,15 +197,15 @@ class ModelWeights::Loader {
   }
 
   const ModelSpec& spec_;
-  const GgufFile& file_;
+  const TensorSource& tensors_;
   std::vector<Job> jobs_;
   int64_t bytes_ = 0;
 };
 
-absl::StatusOr<ModelWeights> ModelWeights::Load(const ModelSpec& spec, const GgufFile& file,
+absl::StatusOr<ModelWeights> ModelWeights::Load(const ModelSpec& spec, const TensorSource& tensors,
                                                 ThreadTeam& team) {
   ModelWeights weights;
-  Loader loader(spec, file);
+  Loader loader(spec, tensors);
   RETURN_IF_ERROR(loader.Find(weights));
   RETURN_IF_ERROR(loader.Pack(team, weights));
   return weights;

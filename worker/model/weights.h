@@ -7,8 +7,8 @@
 #include "worker/device/host_buffer.h"
 #include "worker/device/thread_team.h"
 #include "worker/kernels/packed_matrix.h"
-#include "worker/model/gguf.h"
 #include "worker/model/model_spec.h"
+#include "worker/model/model_tensor.h"
 
 namespace spillway {
 
@@ -32,7 +32,7 @@ class ModelWeights {
  public:
   // Packs on all threads of `team`. INVALID_ARGUMENT: a tensor is missing, or its shape or type is
   // wrong, by name. UNIMPLEMENTED: a shape or a tensor type that the kernels can't run as yet.
-  static absl::StatusOr<ModelWeights> Load(const ModelSpec& spec, const GgufFile& file,
+  static absl::StatusOr<ModelWeights> Load(const ModelSpec& spec, const TensorSource& tensors,
                                            ThreadTeam& team);
 
   const PackedMatrix& embedding() const { return embedding_; }  // [vocabulary, hidden]

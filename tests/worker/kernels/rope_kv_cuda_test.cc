@@ -36,7 +36,7 @@ TEST_P(RopeKvCudaTest, IsCloseToTheOracleAndWritesNothingElse) {
   const std::vector<float> bias = RandomFloats(int64_t{heads_all} * c.head_size, /*seed=*/2);
   const std::vector<float> query_norm = RandomFloats(c.head_size, /*seed=*/3);
   const std::vector<float> key_norm = RandomFloats(c.head_size, /*seed=*/4);
-  const std::vector<float> angles = MakeRopeTable(40, c.rope_size, 10000);
+  const std::vector<float> angles = MakeRopeTable(40, MakeRope(10000, c.rope_size));
   // What nobody writes keeps its value.
   std::vector<uint16_t> keys(static_cast<size_t>(kv_count), 0x3c00), values = keys;
   std::vector<uint16_t> queries(static_cast<size_t>(query_count), 0x3c00);

@@ -13,7 +13,7 @@ using RopeTest = KernelTest;
 
 TEST_P(RopeTest, IsCloseToTheReferenceAndHasThePortableBits) {
   for (const int32_t rope_size : {8, 32, 64, 80, 128}) {
-    const std::vector<float> table = MakeRopeTable(/*positions=*/100, rope_size, 1e4);
+    const std::vector<float> table = MakeRopeTable(/*positions=*/100, MakeRope(1e4, rope_size));
     for (const int32_t position : {0, 1, 99}) {
       const float* const angles = &table[static_cast<size_t>(position * rope_size)];
       const std::vector<float> x = RandomFloats(128, /*seed=*/5);
@@ -30,7 +30,7 @@ TEST_P(RopeTest, IsCloseToTheReferenceAndHasThePortableBits) {
 }
 
 TEST_P(RopeTest, LeavesPositionZeroAndWhatIsBeyondTheRopeSizeAlone) {
-  const std::vector<float> table = MakeRopeTable(/*positions=*/2, /*rope_size=*/32, 1e4);
+  const std::vector<float> table = MakeRopeTable(/*positions=*/2, MakeRope(1e4, /*size=*/32));
   const std::vector<float> x = RandomFloats(64, /*seed=*/6);
   std::vector<float> first = x, second = x;
 
@@ -43,7 +43,7 @@ TEST_P(RopeTest, LeavesPositionZeroAndWhatIsBeyondTheRopeSizeAlone) {
 }
 
 TEST(RopeTableTest, HasTheAnglesOfThePaper) {
-  const std::vector<float> table = MakeRopeTable(/*positions=*/8, /*rope_size=*/64, 1e5);
+  const std::vector<float> table = MakeRopeTable(/*positions=*/8, MakeRope(1e5, /*size=*/64));
   const double angle = 7 * std::pow(1e5, -2.0 * 3 / 64);
   EXPECT_FLOAT_EQ(table[7 * 64 + 3], static_cast<float>(std::cos(angle)));
   EXPECT_FLOAT_EQ(table[7 * 64 + 32 + 3], static_cast<float>(std::sin(angle)));

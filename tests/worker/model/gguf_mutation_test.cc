@@ -79,7 +79,7 @@ size_t ReadAll(const GgufFile& file) {
     if (const auto number = file.GetFloat(key); number.ok()) ++sum;
     if (const auto flag = file.GetBool(key); flag.ok()) sum += *flag ? 1 : 0;
   }
-  for (const GgufTensor& tensor : file.tensors()) {
+  for (const ModelTensor& tensor : file.tensors()) {
     for (const std::byte byte : tensor.data) sum += static_cast<size_t>(byte);
   }
   return sum;

@@ -134,7 +134,7 @@ TEST(GgufTest, TensorsHaveTheirBytes) {
   ASSERT_TRUE(file.file.ok()) << file.file.status();
 
   ASSERT_EQ(file->tensors().size(), 4u);
-  const GgufTensor* two = file->FindTensor("two");
+  const ModelTensor* two = file->FindTensor("two");
   ASSERT_NE(two, nullptr);
   EXPECT_EQ(two, &file->tensors()[1]);
   EXPECT_EQ(two->type, TensorType::kQ4_1);

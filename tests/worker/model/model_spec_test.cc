@@ -73,7 +73,7 @@ TEST(ModelSpecTest, ReadsALlama) {
   EXPECT_EQ(spec->head_size, 16);
   EXPECT_EQ(spec->vocabulary_size, 10);
   EXPECT_FLOAT_EQ(spec->rms_norm_epsilon, 1e-5f);
-  EXPECT_FLOAT_EQ(spec->rope_base, 100'000);
+  EXPECT_EQ(spec->rope.frequencies, MakeRope(100'000, spec->rope_size).frequencies);
   EXPECT_EQ(spec->rope_size, 8);
   EXPECT_EQ(spec->rope_layout, ModelSpec::RopeLayout::kInterleaved);
   EXPECT_TRUE(spec->tied_embeddings);
@@ -90,7 +90,7 @@ TEST(ModelSpecTest, DefaultsOfWhatMayBeMissing) {
   ASSERT_TRUE(spec.ok()) << spec.status();
   EXPECT_EQ(spec->kv_head_count, 4) << "without grouping each head has its own keys";
   EXPECT_EQ(spec->rope_size, 16) << "the whole head is rotated";
-  EXPECT_FLOAT_EQ(spec->rope_base, 10'000);
+  EXPECT_EQ(spec->rope.frequencies, MakeRope(10'000, spec->rope_size).frequencies);
 }
 
 TEST(ModelSpecTest, AHeadOfItsOwnUntiesTheEmbeddings) {

@@ -119,8 +119,8 @@ TinyModel::TinyModel(const TinyModelFormats& formats, uint32_t seed) {
   spec_.vocabulary_size = 101;
   spec_.context_tokens_max = 1024;
   spec_.rms_norm_epsilon = 1e-5f;
-  spec_.rope_base = 1e4f;
   spec_.rope_size = 32;
+  spec_.rope = MakeRope(1e4, spec_.rope_size);
   spec_.rope_layout = ModelSpec::RopeLayout::kInterleaved;
   spec_.tied_embeddings = true;
   bytes_ = FileOf(TensorsOf(spec_, formats), seed);
@@ -133,7 +133,7 @@ std::vector<double> TinyModel::Row(const char* tensor, int32_t layer, int64_t ro
                                    int64_t size) const {
   const std::string name = layer < 0 ? absl::StrCat(tensor, ".weight")
                                      : absl::StrCat("blk.", layer, ".", tensor, ".weight");
-  const GgufTensor& found = *file_->FindTensor(name);
+  const ModelTensor& found = *file_->FindTensor(name);
   const WeightFormat format = FormatOf(found.type);
   std::vector<float> values(static_cast<size_t>(size));
   DequantizeRowReference(
@@ -176,8 +176,7 @@ std::vector<double> TinyModel::ReferenceLogits(const std::vector<int32_t>& token
   const auto rotate = [&](std::vector<double>& x, size_t position) {  // pairs (2i, 2i + 1)
     for (size_t at = 0; at < x.size(); at += 2) {
       const double i = static_cast<double>(at % head_size) / 2;
-      const double angle = static_cast<double>(position) *
-                           std::pow(double{spec_.rope_base}, -2 * i / spec_.rope_size);
+      const double angle = static_cast<double>(position) * std::pow(1e4, -2 * i / spec_.rope_size);
       const double a = x[at];
       const double b = x[at + 1];
       x[at] = a * std::cos(angle) - b * std::sin(angle);

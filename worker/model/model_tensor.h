@@ -1,0 +1,34 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "worker/model/tensor_type.h"
+
+namespace spillway {
+
+struct ModelTensor {
+  std::string name;  // as the model's files call it
+  TensorType type;
+  std::vector<int64_t> dims;        // dims[0] is the contiguous one
+  std::span<const std::byte> data;  // exactly the type's size for `dims`; as aligned as the file is
+};
+
+// Where a model's tensors come from: a GGUF file, or a Hugging Face folder that answers to the same
+// names. Immutable; what it returns lives as long as it does.
+class TensorSource {
+ public:
+  virtual ~TensorSource() = default;
+
+  // By GGUF's name: "token_embd.weight", "blk.0.attn_q.weight"… nullptr when there is none.
+  virtual const ModelTensor* FindTensor(std::string_view name) const = 0;
+
+  // Of everything but the tensors' data, hex: names a model cheaply.
+  virtual std::string HeaderHash() const = 0;
+};
+
+}  // namespace spillway
