@@ -49,6 +49,13 @@ struct GenerateRequest {
   absl::Duration timeout = absl::InfiniteDuration();  // to the end of the answer
 };
 
+// The next piece of one choice's output. Settled: none of it is ever taken back.
+struct OutputDelta {
+  std::string content;  // whole UTF-8 characters
+
+  bool empty() const { return content.empty(); }
+};
+
 enum class FinishReason { kStop, kLength };
 
 struct Usage {

@@ -117,7 +117,7 @@ void RequestFlow::OnStarted(SequenceRef sequence, int32_t cached_tokens, FlowAct
   EmitWhatIsDue(actions);
 }
 
-void RequestFlow::OnDelta(SequenceRef sequence, std::string content,
+void RequestFlow::OnDelta(SequenceRef sequence, OutputDelta delta,
                           std::span<const int32_t> token_ids, FlowActions& actions) {
   Choice* choice = Find(sequence);
   if (choice == nullptr) return;
@@ -134,12 +134,12 @@ void RequestFlow::OnDelta(SequenceRef sequence, std::string content,
     Fail(*stranded->setback, actions);
     return;
   }
-  choice->content_bytes += content.size();
+  choice->content_bytes += delta.content.size();
   choice->held_tokens += static_cast<int32_t>(token_ids.size());
-  if (choice->held_content.empty()) {
-    choice->held_content = std::move(content);
+  if (choice->held.empty()) {
+    choice->held = std::move(delta);
   } else {
-    choice->held_content += content;
+    choice->held.content += delta.content;
   }
   EmitWhatIsDue(actions);
 }
@@ -254,9 +254,9 @@ void RequestFlow::EmitWhatIsDue(FlowActions& actions) {
 
 void RequestFlow::EmitChoice(int32_t index, FlowActions& actions) {
   Choice& choice = At(index);
-  if (!choice.held_content.empty()) {
+  if (!choice.held.empty()) {
     actions.push_back(EmitDeltaAction{.choice = index,
-                                      .content = std::exchange(choice.held_content, {}),
+                                      .output = std::exchange(choice.held, {}),
                                       .token_count = std::exchange(choice.held_tokens, 0)});
   }
   if (choice.held_finish.has_value()) {

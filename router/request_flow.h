@@ -62,7 +62,7 @@ struct EmitStartedAction {
 };
 struct EmitDeltaAction {
   int32_t choice = 0;
-  std::string content;  // never empty
+  OutputDelta output;  // never empty
   int32_t token_count = 0;
 };
 struct EmitFinishedAction {
@@ -140,7 +140,7 @@ class RequestFlow {
   // What a worker says.
   void OnAccepted(SequenceRef sequence, int32_t prompt_tokens, FlowActions& actions);
   void OnStarted(SequenceRef sequence, int32_t cached_tokens, FlowActions& actions);
-  void OnDelta(SequenceRef sequence, std::string content, std::span<const int32_t> token_ids,
+  void OnDelta(SequenceRef sequence, OutputDelta delta, std::span<const int32_t> token_ids,
                FlowActions& actions);
   void OnFinished(SequenceRef sequence, FinishReason reason, const Usage& usage,
                   FlowActions& actions);
@@ -192,7 +192,7 @@ class RequestFlow {
     std::optional<int32_t> started;  // cached tokens; kept until EmitStarted
     std::vector<int32_t> token_ids;  // so far; empty when not resumable
     uint64_t content_bytes = 0;      // of text so far, emitted or held back here
-    std::string held_content;        // not emitted before EmitStarted
+    OutputDelta held;                // not emitted before EmitStarted
     int32_t held_tokens = 0;         // not yet told in an EmitDelta
     std::optional<Finish> held_finish;
   };

@@ -5,7 +5,6 @@
 #include <memory>
 #include <optional>
 #include <string>
-#include <string_view>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -35,9 +34,9 @@ class ResponseSink {
   virtual void OnAccepted(int32_t prompt_tokens) = 0;
   // The first choice has its KV blocks: prefill begins.
   virtual void OnStarted(int32_t cached_tokens) = 0;
-  // `content` is never empty and is valid during the call only; `token_count` counts the choice's
+  // `delta` is never empty and is valid during the call only; `token_count` counts the choice's
   // tokens since its last delta, those with no text of their own included.
-  virtual void OnDelta(int32_t choice, std::string_view content, int32_t token_count) = 0;
+  virtual void OnDelta(int32_t choice, const OutputDelta& delta, int32_t token_count) = 0;
   // `usage` is this choice's: all choices of a request have the same prompt tokens.
   virtual void OnFinished(int32_t choice, FinishReason reason, const Usage& usage) = 0;
   virtual void OnFailed(const GenerateError& error) = 0;

@@ -207,7 +207,7 @@ void RouterShardImpl::OnEvent(UpstreamEvent& event, std::vector<RequestId>& touc
         } else if constexpr (std::is_same_v<What, StartedEvent>) {
           request.flow.OnStarted(ref, what.cached_tokens, actions);
         } else if constexpr (std::is_same_v<What, DeltaEvent>) {
-          request.flow.OnDelta(ref, std::move(what.content), what.token_ids, actions);
+          request.flow.OnDelta(ref, std::move(what.output), what.token_ids, actions);
         } else if constexpr (std::is_same_v<What, FinishedEvent>) {
           request.flow.OnFinished(ref, what.reason, what.usage, actions);
         } else if constexpr (std::is_same_v<What, FailedEvent>) {
@@ -368,7 +368,7 @@ void RouterShardImpl::TellSink(Request& request, const FlowAction& action) {
     sink.OnStarted(started->cached_tokens);
   } else if (const auto* delta = std::get_if<EmitDeltaAction>(&action)) {
     NoteDelta(request, *delta);
-    sink.OnDelta(delta->choice, delta->content, delta->token_count);
+    sink.OnDelta(delta->choice, delta->output, delta->token_count);
   } else if (const auto* finished = std::get_if<EmitFinishedAction>(&action)) {
     if (request.flow.ended()) record.outcome = "finished";
     sink.OnFinished(finished->choice, finished->reason, finished->usage);

@@ -24,8 +24,8 @@ struct StartedEvent {
   int32_t cached_tokens = 0;
 };
 struct DeltaEvent {
-  std::string content;
-  std::vector<int32_t> token_ids;
+  OutputDelta output;
+  std::vector<int32_t> token_ids;  // also where their text is held back
 };
 struct FinishedEvent {
   FinishReason reason = FinishReason::kStop;

@@ -120,7 +120,7 @@ std::optional<UpstreamEvent> FromSequenceEvent(wire::SequenceEvent& event) {
       return out;
     case wire::SequenceEvent::kDelta: {
       wire::Delta& delta = *event.mutable_delta();
-      out.what = DeltaEvent{.content = std::move(*delta.mutable_content()),
+      out.what = DeltaEvent{.output = {.content = std::move(*delta.mutable_content())},
                             .token_ids = {delta.token_ids().begin(), delta.token_ids().end()}};
       return out;
     }

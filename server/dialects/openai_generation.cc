@@ -38,14 +38,14 @@ void OpenAiGeneration::OnStarted(int32_t cached_tokens) {
   if (stream_ && !streaming_) BeginStream();
 }
 
-void OpenAiGeneration::OnDelta(int32_t choice, std::string_view content, int32_t) {
+void OpenAiGeneration::OnDelta(int32_t choice, const OutputDelta& delta, int32_t) {
   Choice& target = choices_.at(static_cast<size_t>(choice));
   if (!stream_) {
-    target.text += content;
+    target.text += delta.content;
     return;
   }
   if (!streaming_) BeginStream();
-  chunks_.AppendContent(choice, content, events_);
+  chunks_.AppendContent(choice, delta.content, events_);
 }
 
 void OpenAiGeneration::OnFinished(int32_t choice, FinishReason reason, const Usage& usage) {

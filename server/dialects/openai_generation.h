@@ -2,7 +2,6 @@
 
 #include <memory>
 #include <string>
-#include <string_view>
 #include <vector>
 
 #include "absl/time/time.h"
@@ -38,7 +37,7 @@ class OpenAiGeneration : public HttpOperation, public ResponseSink {
   // ResponseSink
   void OnAccepted(int32_t prompt_tokens) override;
   void OnStarted(int32_t cached_tokens) override;
-  void OnDelta(int32_t choice, std::string_view content, int32_t token_count) override;
+  void OnDelta(int32_t choice, const OutputDelta& delta, int32_t token_count) override;
   void OnFinished(int32_t choice, FinishReason reason, const Usage& usage) override;
   void OnFailed(const GenerateError& error) override;
   void OnBatchEnd() override;

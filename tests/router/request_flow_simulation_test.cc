@@ -53,8 +53,8 @@ class ClientOracle {
   void Delta(const EmitDeltaAction& delta) {
     ASSERT_TRUE(started_ && !over_);
     ASSERT_FALSE(finished_.at(delta.choice));
-    ASSERT_FALSE(delta.content.empty());
-    texts_.at(delta.choice) += delta.content;
+    ASSERT_FALSE(delta.output.content.empty());
+    texts_.at(delta.choice) += delta.output.content;
     // At any moment the client has an unbroken beginning.
     const uint64_t seed = seed_ + static_cast<uint64_t>(delta.choice);
     ASSERT_TRUE(Text(seed, AnswerTokens(seed)).starts_with(texts_.at(delta.choice)));
@@ -268,7 +268,7 @@ class Simulation {
     const SequenceRef ref = sequence.ref;
     std::string content = text.substr(sequence.content_bytes, sent);
     sequence.content_bytes += sent;
-    flow.OnDelta(ref, std::move(content), tokens, actions);
+    flow.OnDelta(ref, {std::move(content)}, tokens, actions);
     if (finishes && !flow.ended()) {
       sequences_.erase(at);
       flow.OnFinished(ref, FinishReason::kStop,
@@ -283,7 +283,7 @@ class Simulation {
          {SequenceRef{7, 0}, SequenceRef{-1, 0}, SequenceRef{0, 99}, SequenceRef{0, -1}}) {
       flow.OnAccepted(ref, 1, actions);
       flow.OnStarted(ref, 1, actions);
-      flow.OnDelta(ref, "nonsense", tokens, actions);
+      flow.OnDelta(ref, {"nonsense"}, tokens, actions);
       flow.OnFinished(ref, FinishReason::kStop, {}, actions);
       flow.OnLost(ref, now_, actions);
     }

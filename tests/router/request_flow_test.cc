@@ -38,7 +38,7 @@ std::string Words(const FlowAction& action) {
         } else if constexpr (std::is_same_v<Action, EmitStartedAction>) {
           return absl::StrCat("started ", a.cached_tokens);
         } else if constexpr (std::is_same_v<Action, EmitDeltaAction>) {
-          return absl::StrCat("delta ", a.choice, " '", a.content, "' ", a.token_count);
+          return absl::StrCat("delta ", a.choice, " '", a.output.content, "' ", a.token_count);
         } else if constexpr (std::is_same_v<Action, EmitFinishedAction>) {
           return absl::StrCat("finished ", a.choice,
                               a.reason == FinishReason::kStop ? " stop" : " length", " ",
@@ -72,7 +72,7 @@ class RequestFlowTest : public ::testing::Test {
     RequestFlow& flow = MakeSubmitted(options);
     flow.OnAccepted({0, 0}, 5, actions_);
     flow.OnStarted({0, 0}, 3, actions_);
-    flow.OnDelta({0, 0}, "Hi", std::vector<int32_t>{11, 12}, actions_);
+    flow.OnDelta({0, 0}, {"Hi"}, std::vector<int32_t>{11, 12}, actions_);
     Take();
     return flow;
   }
@@ -106,7 +106,7 @@ TEST_F(RequestFlowTest, RunsFromStartToFinish) {
   EXPECT_THAT(Take(), ElementsAre("accepted 5"));
   flow.OnStarted({0, 0}, 3, actions_);
   EXPECT_THAT(Take(), ElementsAre("started 3"));
-  flow.OnDelta({0, 0}, "Hi", Tokens(1), actions_);
+  flow.OnDelta({0, 0}, {"Hi"}, Tokens(1), actions_);
   EXPECT_THAT(Take(), ElementsAre("delta 0 'Hi' 1"));
   flow.OnFinished({0, 0}, FinishReason::kStop, {5, 3, 2}, actions_);
   EXPECT_THAT(Take(), ElementsAre("finished 0 stop 5+2 cached 3"));
@@ -120,9 +120,9 @@ TEST_F(RequestFlowTest, TokensWithoutTextAreCountedWithTheNextText) {
   flow.OnAccepted({0, 0}, 5, actions_);
   flow.OnStarted({0, 0}, 0, actions_);
   Take();
-  flow.OnDelta({0, 0}, "", Tokens(2), actions_);
+  flow.OnDelta({0, 0}, {""}, Tokens(2), actions_);
   EXPECT_THAT(Take(), IsEmpty());
-  flow.OnDelta({0, 0}, "é", Tokens(1), actions_);
+  flow.OnDelta({0, 0}, {"é"}, Tokens(1), actions_);
   EXPECT_THAT(Take(), ElementsAre("delta 0 'é' 3"));
 }
 
@@ -138,8 +138,8 @@ TEST_F(RequestFlowTest, NothingIsToldBeforeAllChoicesAreAccepted) {
   RequestFlow& flow = MakeSubmitted({.choices = 2});
   flow.OnAccepted({0, 0}, 5, actions_);
   flow.OnStarted({0, 0}, 3, actions_);
-  flow.OnDelta({0, 0}, "a", Tokens(1), actions_);
-  flow.OnDelta({0, 0}, "b", Tokens(1), actions_);
+  flow.OnDelta({0, 0}, {"a"}, Tokens(1), actions_);
+  flow.OnDelta({0, 0}, {"b"}, Tokens(1), actions_);
   flow.OnFinished({0, 0}, FinishReason::kLength, {5, 3, 2}, actions_);
   EXPECT_THAT(Take(), IsEmpty());
   flow.OnAccepted({1, 0}, 5, actions_);
@@ -209,7 +209,7 @@ TEST_F(RequestFlowTest, ALossBeforeTheFirstTokenIsResubmittedUnseen) {
 
 TEST_F(RequestFlowTest, ALossMidStreamIsResumedWithAllThatWasSaid) {
   RequestFlow& flow = MakeSpeaking();
-  flow.OnDelta({0, 0}, "", std::vector<int32_t>{13}, actions_);
+  flow.OnDelta({0, 0}, {""}, std::vector<int32_t>{13}, actions_);
   flow.OnLost({0, 0}, kNow, actions_);
   flow.OnPlaced(kZero, kSecond, actions_);
   EXPECT_THAT(Take(), ElementsAre("choose 0", "submit 0.1 to 1 seed 0"));
@@ -220,7 +220,7 @@ TEST_F(RequestFlowTest, ALossMidStreamIsResumedWithAllThatWasSaid) {
 
   flow.OnAccepted({0, 1}, 5, actions_);
   flow.OnStarted({0, 1}, 0, actions_);
-  flow.OnDelta({0, 1}, " there", {}, actions_);  // text that the first worker held back
+  flow.OnDelta({0, 1}, {" there"}, {}, actions_);  // text that the first worker held back
   flow.OnFinished({0, 1}, FinishReason::kStop, {5, 0, 3}, actions_);
   EXPECT_THAT(Take(), ElementsAre("delta 0 ' there' 1", "finished 0 stop 5+3 cached 3"));
 }
@@ -292,7 +292,7 @@ TEST_F(RequestFlowTest, ALongPromptIsNotResumable) {
 TEST_F(RequestFlowTest, AnAnswerOverTheBudgetStopsBeingResumableAndGoesOn) {
   RequestFlow& flow = MakeSpeaking({.prompt_bytes = 900});
   EXPECT_EQ(budget_.bytes_used(), 908);
-  flow.OnDelta({0, 0}, "much", Tokens(24), actions_);
+  flow.OnDelta({0, 0}, {"much"}, Tokens(24), actions_);
   EXPECT_FALSE(flow.resumable());
   EXPECT_EQ(budget_.bytes_used(), 0);
   EXPECT_THAT(Take(), ElementsAre("delta 0 'much' 24"));
@@ -306,11 +306,11 @@ TEST_F(RequestFlowTest, AChoiceBetweenTwoWorkersFailsWithTheBudget) {
   RequestFlow& flow = MakeSubmitted({.choices = 2, .prompt_bytes = 900});
   for (int32_t i = 0; i < 2; ++i) flow.OnAccepted({i, 0}, 5, actions_);
   for (int32_t i = 0; i < 2; ++i) flow.OnStarted({i, 0}, 0, actions_);
-  flow.OnDelta({0, 0}, "Hi", Tokens(2), actions_);
+  flow.OnDelta({0, 0}, {"Hi"}, Tokens(2), actions_);
   flow.OnLost({0, 0}, kNow, actions_);
   flow.OnMustWait(kZero);
   Take();
-  flow.OnDelta({1, 0}, "much", Tokens(24), actions_);
+  flow.OnDelta({1, 0}, {"much"}, Tokens(24), actions_);
   EXPECT_THAT(Take(), ElementsAre("cancel 1.0 on 0", "failed worker_lost"));
 }
 
@@ -329,7 +329,7 @@ TEST_F(RequestFlowTest, AFinishedChoiceKeepsNoTokens) {
   RequestFlow& flow = MakeSubmitted({.choices = 2});
   for (int32_t i = 0; i < 2; ++i) flow.OnAccepted({i, 0}, 5, actions_);
   flow.OnStarted({0, 0}, 0, actions_);
-  flow.OnDelta({0, 0}, "x", Tokens(100), actions_);
+  flow.OnDelta({0, 0}, {"x"}, Tokens(100), actions_);
   EXPECT_EQ(budget_.bytes_used(), 400);
   flow.OnFinished({0, 0}, FinishReason::kStop, {5, 0, 100}, actions_);
   EXPECT_EQ(budget_.bytes_used(), 0);
@@ -338,7 +338,7 @@ TEST_F(RequestFlowTest, AFinishedChoiceKeepsNoTokens) {
 TEST_F(RequestFlowTest, IgnoresAndCountsWhatDoesntFit) {
   RequestFlow& flow = MakeSubmitted();
   flow.OnStarted({0, 0}, 0, actions_);                         // before Accepted
-  flow.OnDelta({0, 0}, "x", Tokens(1), actions_);              // before Started
+  flow.OnDelta({0, 0}, {"x"}, Tokens(1), actions_);            // before Started
   flow.OnFinished({0, 0}, FinishReason::kStop, {}, actions_);  // before Started
   flow.OnAccepted({1, 0}, 5, actions_);                        // no such choice
   flow.OnAccepted({-1, 0}, 5, actions_);                       // nor that
@@ -350,7 +350,7 @@ TEST_F(RequestFlowTest, IgnoresAndCountsWhatDoesntFit) {
   flow.OnStarted({0, 0}, 0, actions_);
   flow.OnLost({0, 0}, kNow, actions_);
   Take();
-  flow.OnDelta({0, 0}, "late", Tokens(1), actions_);  // of the lost attempt
+  flow.OnDelta({0, 0}, {"late"}, Tokens(1), actions_);  // of the lost attempt
   flow.OnFailed({0, 1}, Error(absl::StatusCode::kInternal, ""), kNow, actions_);  // not placed
   EXPECT_THAT(Take(), IsEmpty());
   EXPECT_EQ(flow.ignored_events(), 9);
@@ -361,7 +361,7 @@ TEST_F(RequestFlowTest, NothingFollowsTheEnd) {
   RequestFlow& flow = MakeSpeaking();
   flow.OnFinished({0, 0}, FinishReason::kStop, {}, actions_);
   Take();
-  flow.OnDelta({0, 0}, "x", Tokens(1), actions_);
+  flow.OnDelta({0, 0}, {"x"}, Tokens(1), actions_);
   flow.OnFinished({0, 0}, FinishReason::kStop, {}, actions_);
   flow.OnLost({0, 0}, kNow, actions_);
   flow.Fail(Error(absl::StatusCode::kInternal, "internal"), actions_);

@@ -68,12 +68,12 @@ class RecordingSink : public ResponseSink {
     EXPECT_FALSE(started);
     started = true;
   }
-  void OnDelta(int32_t choice, std::string_view content, int32_t token_count) override {
+  void OnDelta(int32_t choice, const OutputDelta& delta, int32_t token_count) override {
     Hear();
     EXPECT_TRUE(started);
     EXPECT_FALSE(finished.contains(choice));
-    EXPECT_FALSE(content.empty());
-    texts[choice] += content;
+    EXPECT_FALSE(delta.empty());
+    texts[choice] += delta.content;
     tokens[choice] += token_count;
     if (on_delta) on_delta();
   }

@@ -97,7 +97,7 @@ class WorkerUpstreamTest : public ::testing::Test {
       for (const UpstreamEvent& event : delivery.events) {
         if (event.sequence_id != sequence_id) continue;
         if (const auto* delta = std::get_if<DeltaEvent>(&event.what)) {
-          answer.first += delta->content;
+          answer.first += delta->output.content;
         }
         answer.second |= std::holds_alternative<FinishedEvent>(event.what);
       }

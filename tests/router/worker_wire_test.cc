@@ -151,7 +151,7 @@ TEST(FromSequenceEvent, TakesTextTokensAndUsage) {
   event.mutable_delta()->add_token_ids(3);
   const UpstreamEvent out = FromSequenceEvent(event).value();
   EXPECT_EQ(out.sequence_id, 8u);
-  EXPECT_EQ(std::get<DeltaEvent>(out.what).content, "hi");
+  EXPECT_EQ(std::get<DeltaEvent>(out.what).output.content, "hi");
   EXPECT_THAT(std::get<DeltaEvent>(out.what).token_ids, ElementsAre(3));
 
   event.mutable_finished()->set_reason(wire::FINISH_REASON_LENGTH);

@@ -55,8 +55,8 @@ TEST_F(OpenAiGenerationTest, WritesAStreamToTheByte) {
   EXPECT_TRUE(writer_.began);
   EXPECT_EQ(writer_.content_type, "text/event-stream; charset=utf-8");
   generation.OnBatchEnd();
-  generation.OnDelta(0, "Hel", 1);
-  generation.OnDelta(0, "lo\n", 1);
+  generation.OnDelta(0, {"Hel"}, 1);
+  generation.OnDelta(0, {"lo\n"}, 1);
   generation.OnBatchEnd();
   generation.OnFinished(0, FinishReason::kStop, TokenUsage(2));
   const std::string head = kHead;
@@ -78,7 +78,7 @@ TEST_F(OpenAiGenerationTest, UsageChunkOnlyWhenAsked) {
   OpenAiGeneration& generation = Start(/*stream=*/true, 1, /*include_usage=*/true);
   generation.OnAccepted(10);
   generation.OnStarted(4);
-  generation.OnDelta(0, "a", 1);
+  generation.OnDelta(0, {"a"}, 1);
   generation.OnFinished(0, FinishReason::kLength, TokenUsage(3));
   const std::string all = writer_.AllWritten();
   EXPECT_THAT(all, HasSubstr("\"content\":\"a\"},\"logprobs\":null,\"finish_reason\":null}],"
@@ -95,8 +95,8 @@ TEST_F(OpenAiGenerationTest, ChoicesInterleaveByIndex) {
   OpenAiGeneration& generation = Start(/*stream=*/true, /*choices=*/2);
   generation.OnAccepted(10);
   generation.OnStarted(0);
-  generation.OnDelta(1, "b", 1);
-  generation.OnDelta(0, "a", 1);
+  generation.OnDelta(1, {"b"}, 1);
+  generation.OnDelta(0, {"a"}, 1);
   generation.OnFinished(1, FinishReason::kStop, TokenUsage(1));
   EXPECT_FALSE(writer_.ended);
   generation.OnBatchEnd();
@@ -111,9 +111,9 @@ TEST_F(OpenAiGenerationTest, WholeAnswerToTheByte) {
   OpenAiGeneration& generation = Start(/*stream=*/false, /*choices=*/2);
   generation.OnAccepted(10);
   generation.OnStarted(4);
-  generation.OnDelta(0, "He\"", 1);
-  generation.OnDelta(1, "x", 1);
-  generation.OnDelta(0, "llo", 1);
+  generation.OnDelta(0, {"He\""}, 1);
+  generation.OnDelta(1, {"x"}, 1);
+  generation.OnDelta(0, {"llo"}, 1);
   generation.OnBatchEnd();
   generation.OnFinished(0, FinishReason::kStop, TokenUsage(2));
   generation.OnFinished(1, FinishReason::kLength, TokenUsage(1));
@@ -135,7 +135,7 @@ TEST_F(OpenAiGenerationTest, CompletionsHaveTheirOwnShapes) {
   OpenAiGeneration& stream = Start(true, 1, false, OpenAiEndpoint::kCompletions);
   stream.OnAccepted(10);
   stream.OnStarted(0);
-  stream.OnDelta(0, "a", 1);
+  stream.OnDelta(0, {"a"}, 1);
   stream.OnFinished(0, FinishReason::kStop, TokenUsage(1));
   EXPECT_THAT(writer_.AllWritten(),
               HasSubstr("\"object\":\"text_completion\",\"created\":1700000000,\"model\":\"m\","
@@ -144,7 +144,7 @@ TEST_F(OpenAiGenerationTest, CompletionsHaveTheirOwnShapes) {
   EXPECT_THAT(writer_.AllWritten(), Not(HasSubstr("delta")));
   OpenAiGeneration& whole = Start(false, 1, false, OpenAiEndpoint::kCompletions);
   whole.OnAccepted(10);
-  whole.OnDelta(0, "a", 1);
+  whole.OnDelta(0, {"a"}, 1);
   whole.OnFinished(0, FinishReason::kStop, TokenUsage(1));
   EXPECT_THAT(writer_.response->body,
               HasSubstr("\"object\":\"text_completion\",\"created\":1700000000,\"model\":\"m\","
@@ -169,7 +169,7 @@ TEST_F(OpenAiGenerationTest, FailureInAStreamIsAnErrorEventAndNoEnd) {
   OpenAiGeneration& generation = Start(/*stream=*/true);
   generation.OnAccepted(1);
   generation.OnStarted(0);
-  generation.OnDelta(0, "half", 1);
+  generation.OnDelta(0, {"half"}, 1);
   generation.OnFailed({absl::UnavailableError("the worker died"), "worker_lost"});
   EXPECT_TRUE(writer_.aborted);
   EXPECT_FALSE(writer_.ended);
@@ -225,7 +225,7 @@ TEST_F(OpenAiGenerationTest, NoKeepAliveWhileTokensFlow) {
   OpenAiGeneration& generation = Start(/*stream=*/true);
   generation.OnAccepted(1);
   generation.OnStarted(0);
-  generation.OnDelta(0, "a", 1);
+  generation.OnDelta(0, {"a"}, 1);
   generation.OnBatchEnd();
   generation.OnWake();
   EXPECT_THAT(writer_.AllWritten(), Not(HasSubstr("keep-alive")));
@@ -239,7 +239,7 @@ TEST_F(OpenAiGenerationTest, BigDeltaIsSplitBetweenCharactersIntoShortLines) {
   generation.OnStarted(0);
   std::string text = "xx";  // so that the cut falls into a character
   while (text.size() < 100'000) text += "\xe4\xbd\xa0\x01";
-  generation.OnDelta(0, text, 1);
+  generation.OnDelta(0, {text}, 1);
   generation.OnFinished(0, FinishReason::kStop, TokenUsage(1));
   const std::string all = writer_.AllWritten();
   EXPECT_THAT(all, Not(HasSubstr("\xef\xbf\xbd")));

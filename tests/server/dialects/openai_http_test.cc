@@ -60,7 +60,7 @@ TEST_F(OpenAiHttpTest, StreamsAChat) {
   router_.SetScript([](const GenerateRequest&, ResponseSink& sink) {
     sink.OnAccepted(3);
     sink.OnStarted(0);
-    sink.OnDelta(0, "Hello", 1);
+    sink.OnDelta(0, {"Hello"}, 1);
     sink.OnBatchEnd();
     sink.OnFinished(0, FinishReason::kStop, {.prompt_tokens = 3, .completion_tokens = 1});
   });
@@ -86,7 +86,7 @@ TEST_F(OpenAiHttpTest, AnswersAWholeChatAndKeepsTheConnection) {
   router_.SetScript([](const GenerateRequest&, ResponseSink& sink) {
     sink.OnAccepted(3);
     sink.OnStarted(0);
-    sink.OnDelta(0, "Hello", 1);
+    sink.OnDelta(0, {"Hello"}, 1);
     sink.OnFinished(0, FinishReason::kStop, {.prompt_tokens = 3, .completion_tokens = 1});
   });
   SocketClient client(address_);
@@ -103,7 +103,7 @@ TEST_F(OpenAiHttpTest, BrokenStreamHasNoDoneAndNoLastChunk) {
   router_.SetScript([](const GenerateRequest&, ResponseSink& sink) {
     sink.OnAccepted(3);
     sink.OnStarted(0);
-    sink.OnDelta(0, "Hel", 1);
+    sink.OnDelta(0, {"Hel"}, 1);
     sink.OnBatchEnd();
     sink.OnFailed({absl::UnavailableError("gone"), "worker_lost"});
   });
