@@ -79,7 +79,8 @@ endfunction()
 # test whose path begins with one of these gets the label `sanitize` and belongs to the target
 # `sanitize_tests`. (./dev test --full sanitizes everything.)
 set(SPILLWAY_SANITIZED_TESTS common/ fuzz/ scheduler/ router/ server/auth/ server/dialects/ server/http/
-                             worker/model/gguf worker/model/model_spec worker/sampling/ worker/text/)
+                             worker/model/gguf worker/model/hf_ worker/model/json_object worker/model/model_spec
+                             worker/model/safetensors worker/sampling/ worker/text/)
 add_custom_target(sanitize_tests)
 
 # Gives the test `path`, built by `target`, its labels and where GoogleTest reports its cases

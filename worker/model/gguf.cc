@@ -7,14 +7,12 @@
 #include <utility>
 
 #include "absl/status/status.h"
-#include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "common/check.h"
 #include "common/status_macros.h"
-#include "openssl/evp.h"
-#include "openssl/sha.h"
 #include "worker/model/gguf_reader.h"
 #include "worker/model/mapped_file.h"
+#include "worker/model/sha256.h"
 
 namespace spillway {
 namespace {
@@ -230,16 +228,10 @@ const ModelTensor* GgufFile::FindTensor(std::string_view name) const {
 std::span<const ModelTensor> GgufFile::tensors() const { return impl_->header_.tensors; }
 
 std::string GgufFile::HeaderHash() const {
-  const uint64_t file_bytes = impl_->bytes_.size();
-  const auto free_context = [](EVP_MD_CTX* context) { EVP_MD_CTX_free(context); };
-  const std::unique_ptr<EVP_MD_CTX, decltype(free_context)> context(EVP_MD_CTX_new());
-  std::string digest(SHA256_DIGEST_LENGTH, '\0');
-  CHECK(EVP_DigestInit_ex(context.get(), EVP_sha256(), nullptr) == 1);
-  CHECK(EVP_DigestUpdate(context.get(), impl_->bytes_.data(), impl_->header_.header_bytes) == 1);
-  CHECK(EVP_DigestUpdate(context.get(), &file_bytes, sizeof(file_bytes)) == 1);
-  CHECK(EVP_DigestFinal_ex(context.get(), reinterpret_cast<unsigned char*>(digest.data()),
-                           nullptr) == 1);
-  return absl::BytesToHexString(digest);
+  Sha256 hash;
+  hash.Add(impl_->bytes_.first(impl_->header_.header_bytes));
+  hash.AddNumber(impl_->bytes_.size());
+  return hash.HexDigest();
 }
 
 }  // namespace spillway

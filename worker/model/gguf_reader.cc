@@ -8,9 +8,9 @@
 #include <utility>
 
 #include "absl/status/status.h"
-#include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "common/status_macros.h"
+#include "worker/model/printable_name.h"
 
 namespace spillway {
 namespace {
@@ -36,14 +36,6 @@ constexpr ValueTypeRow kValueTypes[] = {
     {GgufValueType::kUint64, "uint64", 8},   {GgufValueType::kInt64, "int64", 8},
     {GgufValueType::kFloat64, "float64", 8},
 };
-
-// For messages: a name from the file, made printable and short.
-std::string Printable(std::string_view text) {
-  constexpr size_t kShownBytes = 80;
-  std::string shown = absl::CHexEscape(std::string(text.substr(0, kShownBytes)));
-  if (text.size() > kShownBytes) shown += "...";
-  return shown;
-}
 
 template <typename... Parts>
 absl::Status Invalid(size_t offset, const Parts&... parts) {
@@ -121,7 +113,7 @@ absl::StatusOr<GgufValueType> ReadValueType(Cursor& cursor, std::string_view wha
 
 // Checks `value.count` elements and sets value.bytes to them.
 absl::Status ReadElements(Cursor& cursor, std::string_view key, GgufValue& value) {
-  const std::string what = absl::StrCat("the value of ", Printable(key));
+  const std::string what = absl::StrCat("the value of ", PrintableName(key));
   const size_t begin = cursor.offset();
   if (value.element_type == GgufValueType::kString) {
     const char* first = nullptr;
@@ -156,9 +148,9 @@ absl::StatusOr<GgufValue> ReadValue(Cursor& cursor, std::string_view key) {
     value.is_array = true;
     ASSIGN_OR_RETURN(value.element_type, ReadValueType(cursor, "array element type"));
     if (value.element_type == GgufValueType::kArray) {
-      return absl::UnimplementedError(
-          absl::StrCat("GGUF at byte ", cursor.offset() - sizeof(uint32_t), ": ", Printable(key),
-                       " is an array of arrays; this build reads arrays of depth 1"));
+      return absl::UnimplementedError(absl::StrCat(
+          "GGUF at byte ", cursor.offset() - sizeof(uint32_t), ": ", PrintableName(key),
+          " is an array of arrays; this build reads arrays of depth 1"));
     }
     ASSIGN_OR_RETURN(value.count, cursor.ReadInRange<uint64_t>("array length", 0,
                                                                GgufLimits::kArrayElementsMax));
@@ -203,7 +195,7 @@ absl::Status ReadMetadata(Cursor& cursor, uint64_t count, GgufHeader& header) {
                      cursor.ReadString("metadata key", 1, GgufLimits::kKeyBytesMax));
     ASSIGN_OR_RETURN(const GgufValue value, ReadValue(cursor, key));
     if (!header.values.emplace(key, value).second) {
-      return Invalid(at, "the key ", Printable(key), " is there twice");
+      return Invalid(at, "the key ", PrintableName(key), " is there twice");
     }
   }
   return absl::OkStatus();
@@ -257,7 +249,7 @@ absl::StatusOr<TensorEntry> ReadTensorEntry(Cursor& cursor, uint64_t alignment) 
   ASSIGN_OR_RETURN(const std::string_view name,
                    cursor.ReadString("tensor name", 1, GgufLimits::kTensorNameBytesMax));
   entry.tensor.name = std::string(name);
-  const std::string shown = Printable(name);
+  const std::string shown = PrintableName(name);
   ASSIGN_OR_RETURN(const uint32_t dim_count,
                    cursor.ReadInRange<uint32_t>("dimension count of tensor " + shown, 1,
                                                 GgufLimits::kTensorDimsMax));
@@ -290,9 +282,9 @@ absl::Status PlaceTensors(std::span<const std::byte> data, size_t data_begin,
                           std::vector<TensorEntry>& entries) {
   for (TensorEntry& entry : entries) {
     if (entry.offset > data.size() || entry.bytes > data.size() - entry.offset) {
-      return Invalid(data_begin, "tensor ", Printable(entry.tensor.name), " takes ", entry.bytes,
-                     " bytes at offset ", entry.offset, " of the tensor data, which has ",
-                     data.size());
+      return Invalid(data_begin, "tensor ", PrintableName(entry.tensor.name), " takes ",
+                     entry.bytes, " bytes at offset ", entry.offset,
+                     " of the tensor data, which has ", data.size());
     }
     entry.tensor.data = data.subspan(entry.offset, entry.bytes);
   }
@@ -303,7 +295,8 @@ absl::Status PlaceTensors(std::span<const std::byte> data, size_t data_begin,
   });
   for (size_t i = 1; i < sorted.size(); ++i) {
     if (sorted[i]->tensor.name == sorted[i - 1]->tensor.name) {
-      return Invalid(data_begin, "tensor ", Printable(sorted[i]->tensor.name), " is there twice");
+      return Invalid(data_begin, "tensor ", PrintableName(sorted[i]->tensor.name),
+                     " is there twice");
     }
   }
   std::sort(sorted.begin(), sorted.end(),
@@ -311,9 +304,9 @@ absl::Status PlaceTensors(std::span<const std::byte> data, size_t data_begin,
   for (size_t i = 1; i < sorted.size(); ++i) {
     const TensorEntry& before = *sorted[i - 1];
     if (before.offset + before.bytes > sorted[i]->offset) {
-      return Invalid(data_begin, "tensors ", Printable(before.tensor.name), " and ",
-                     Printable(sorted[i]->tensor.name), " overlap at offset ", sorted[i]->offset,
-                     " of the tensor data");
+      return Invalid(data_begin, "tensors ", PrintableName(before.tensor.name), " and ",
+                     PrintableName(sorted[i]->tensor.name), " overlap at offset ",
+                     sorted[i]->offset, " of the tensor data");
     }
   }
   return absl::OkStatus();
