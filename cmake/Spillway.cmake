@@ -83,6 +83,12 @@ set(SPILLWAY_SANITIZED_TESTS common/ fuzz/ scheduler/ router/ server/auth/ serve
                              worker/model/safetensors worker/sampling/ worker/text/)
 add_custom_target(sanitize_tests)
 
+# ThreadSanitizer: a report ends the process, so that it fails the test also where the process is a
+# child of the test. Debian's libraries are not instrumented, so calls from within them (memmove,
+# epoll_wait, …) are not held against anybody; tests/support/grpc_for_tsan.cc says what it knows of
+# gRPC's own order. No race of ours is suppressed by name.
+set(SPILLWAY_TSAN_OPTIONS "halt_on_error=1 ignore_noninstrumented_modules=1 history_size=4")
+
 # Gives the test `path`, built by `target`, its labels and where GoogleTest reports its cases
 # (tools/summarize_tests.py counts them).
 function(_spillway_register path target label timeout)
@@ -95,8 +101,12 @@ function(_spillway_register path target label timeout)
     endif()
   endforeach()
   string(REPLACE "/" "_" name ${path})
+  set(environment "GTEST_OUTPUT=xml:${CMAKE_BINARY_DIR}/test_results/${name}.xml")
+  if(SPILLWAY_SANITIZE STREQUAL "thread")
+    list(APPEND environment "TSAN_OPTIONS=${SPILLWAY_TSAN_OPTIONS}")
+  endif()
   set_tests_properties(${path} PROPERTIES LABELS "${label}" TIMEOUT ${timeout} ENVIRONMENT
-                                          "GTEST_OUTPUT=xml:${CMAKE_BINARY_DIR}/test_results/${name}.xml")
+                                          "${environment}")
 endfunction()
 
 # spillway_test(path/to/foo_test [LABEL unit|simulation|integration|gpu] [TIMEOUT seconds] [DEPS …] [LIBS …]

@@ -12,7 +12,8 @@ _FOREACH = re.compile(r"^[ \t]*foreach[ \t]*\(([^()]*)\)(.*?)^[ \t]*endforeach[ 
                       re.MULTILINE | re.DOTALL)
 _KEYWORDS = ("SOURCES", "DEPS", "LIBS", "PCH", "LABEL", "TIMEOUT", "ARGS")
 # The one is part of every fuzz target; the others are built against other people's libraries.
-_BUILT_ELSEWHERE = ("tests/fuzz/replay_main.cc", "tools/")
+# (grpc_for_tsan.cc: proto/CMakeLists.txt, in the tsan preset.)
+_BUILT_ELSEWHERE = ("tests/fuzz/replay_main.cc", "tests/support/grpc_for_tsan.cc", "tools/")
 # Built by hand in proto/CMakeLists.txt: generated code.
 _PROTO = "proto"
 

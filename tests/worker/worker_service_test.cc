@@ -65,15 +65,16 @@ class ServedWorker {
     std::string folder = "/tmp/spillway-service-XXXXXX";
     CHECK(mkdtemp(folder.data()) != nullptr);
     folder_ = folder;
-    const std::string address = "unix:" + folder + "/worker.sock";
+    address_ = "unix:" + folder + "/worker.sock";
     service_.Connect(engine_);
     grpc::ServerBuilder builder;
-    builder.AddListeningPort(address, grpc::InsecureServerCredentials());
+    builder.AddListeningPort(address_, grpc::InsecureServerCredentials());
     builder.RegisterService(&service_.service());
     server_ = builder.BuildAndStart();
     CHECK(server_ != nullptr);
     engine_thread_ = std::thread([this] { engine_.Run().IgnoreError(); });
-    stub_ = wire::Worker::NewStub(grpc::CreateChannel(address, grpc::InsecureChannelCredentials()));
+    stub_ =
+        wire::Worker::NewStub(grpc::CreateChannel(address_, grpc::InsecureChannelCredentials()));
   }
 
   ~ServedWorker() {
@@ -85,6 +86,14 @@ class ServedWorker {
   }
 
   wire::Worker::Stub& stub() { return *stub_; }
+  // One whose side of the connection takes few bytes before it has read them.
+  std::unique_ptr<wire::Worker::Stub> StubWithLittleRoom() {
+    grpc::ChannelArguments arguments;
+    arguments.SetInt(GRPC_ARG_HTTP2_STREAM_LOOKAHEAD_BYTES, 1024);
+    arguments.SetInt(GRPC_ARG_HTTP2_BDP_PROBE, 0);
+    return wire::Worker::NewStub(
+        grpc::CreateCustomChannel(address_, grpc::InsecureChannelCredentials(), arguments));
+  }
   WorkerService& service() { return service_; }
 
  private:
@@ -97,6 +106,7 @@ class ServedWorker {
   WorkerService service_;
   EngineLoop engine_;
   std::string folder_;
+  std::string address_;
   std::unique_ptr<grpc::Server> server_;
   std::thread engine_thread_;
   std::unique_ptr<wire::Worker::Stub> stub_;
@@ -319,7 +329,8 @@ TEST(WorkerServiceTest, ADrainingWorkerTakesNothingNew) {
 TEST(WorkerServiceTest, ARouterThatDoesNotReadIsCutOff) {
   ServedWorker worker(Forever, 1 << 20, {.unsent_bytes_max = 4096});
   grpc::ClientContext context;
-  const auto stream = worker.stub().Attach(&context);
+  const auto stub = worker.StubWithLittleRoom();
+  const auto stream = stub->Attach(&context);
   wire::RouterFrame frame;
   frame.mutable_submit()->set_sequence_id(1);
   *frame.mutable_submit()->mutable_spec() = TextSpec("a");
