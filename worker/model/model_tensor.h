@@ -24,7 +24,14 @@ class TensorSource {
  public:
   virtual ~TensorSource() = default;
 
-  // By GGUF's name: "token_embd.weight", "blk.0.attn_q.weight"… nullptr when there is none.
+  // By GGUF's name, nullptr when there is none:
+  //   token_embd.weight, output_norm.weight, output.weight unless the head is tied
+  //   blk.N. attn_norm, attn_q, attn_k, attn_v, attn_output, ffn_norm, ffn_gate, ffn_up, ffn_down
+  //          .weight; attn_q_norm, attn_k_norm where heads are normalised; post_attention_norm,
+  //          post_ffw_norm where branches are (Hugging Face's Gemma: post_attention_layernorm,
+  //          post_feedforward_layernorm; its pre_feedforward_layernorm is ffn_norm)
+  //   blk.N. attn_q, attn_k, attn_v, attn_output, ffn_gate, ffn_up, ffn_down .bias: each is added
+  //          where it exists
   virtual const ModelTensor* FindTensor(std::string_view name) const = 0;
 
   // Of everything but the tensors' data, hex: names a model cheaply.
