@@ -31,7 +31,7 @@ SamplingParams SamplingFromWire(const wire::SamplingParams& from) {
   return params;
 }
 
-SpecRefusal Invalid(std::string message) {
+SpecRefusal Invalid(const std::string& message) {
   return {.status = absl::InvalidArgumentError(message), .reason = "invalid_request"};
 }
 

@@ -87,8 +87,8 @@ absl::Status Decoder::Allocate() {
   for (int32_t thread = 0; thread < team_.size(); ++thread) {
     // A normalised row, or the states of two attention splits; never both at once.
     ASSIGN_OR_RETURN(HostBuffer scratch,
-                     AllocateFloats(std::max<int64_t>(spec_.hidden_size,
-                                                      2 * kAttentionQueriesMax * state_size)));
+                     AllocateFloats(std::max<int64_t>(
+                         spec_.hidden_size, int64_t{2} * kAttentionQueriesMax * state_size)));
     scratch_.push_back(std::move(scratch));
   }
   return absl::OkStatus();

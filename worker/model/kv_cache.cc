@@ -19,12 +19,12 @@ absl::StatusOr<KvCache> KvCache::Allocate(const ModelSpec& spec, int32_t block_c
   cache.kv_head_count_ = spec.kv_head_count;
   cache.head_size_ = spec.head_size;
   cache.layer_halves_ = int64_t{spec.kv_head_count} * spec.head_size * kKvBlockTokens;
-  cache.block_halves_ = 2 * spec.layer_count * cache.layer_halves_;
+  cache.block_halves_ = int64_t{2} * spec.layer_count * cache.layer_halves_;
   return cache;
 }
 
 KvLayer KvCache::layer(int32_t index) {
-  uint16_t* const keys = memory_.As<uint16_t>() + 2 * index * layer_halves_;
+  uint16_t* const keys = memory_.As<uint16_t>() + int64_t{2} * index * layer_halves_;
   return {.keys = keys,
           .values = keys + layer_halves_,
           .block_stride = block_halves_,

@@ -31,7 +31,7 @@ struct RenderedPrompt {
 
 struct ChatTemplateLimits {
   int64_t steps_max = 2'000'000;  // evaluated nodes of one rendering
-  size_t output_bytes_max = 16 * 1024 * 1024;
+  size_t output_bytes_max = size_t{16} << 20;
   int depth_max = 100;  // nested expressions and blocks
 };
 

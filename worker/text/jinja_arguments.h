@@ -22,8 +22,8 @@ class BoundArguments {
   bool has(size_t parameter) const { return values_[parameter] != nullptr; }
   // Requires has().
   const Value& operator[](size_t parameter) const { return *values_[parameter]; }
-  Value Get(size_t parameter, Value otherwise) const {
-    return has(parameter) ? *values_[parameter] : std::move(otherwise);
+  Value Get(size_t parameter, const Value& otherwise) const {
+    return has(parameter) ? *values_[parameter] : otherwise;
   }
   bool GetBool(size_t parameter, bool otherwise) const {
     return has(parameter) ? values_[parameter]->IsTrue() : otherwise;

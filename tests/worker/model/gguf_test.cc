@@ -124,7 +124,7 @@ TEST(GgufTest, FindsKeys) {
 }
 
 TEST(GgufTest, TensorsHaveTheirBytes) {
-  const std::string q4_1(2 * 20, 'q');
+  const std::string q4_1(40, 'q');  // two blocks of 20 bytes
   const std::string q8_0(34, 'e');
   const Parsed file(GgufBuilder()
                         .Tensor("one", TensorType::kF32, {3}, std::string(12, 'f'))
