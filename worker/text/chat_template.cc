@@ -63,8 +63,8 @@ void TrustKnownRoles(const Value& messages, Heap& heap) {
 
 class ChatTemplate::Impl {
  public:
-  Impl(std::string bos, std::string eos, ChatTemplateLimits limits)
-      : bos_(std::move(bos)), eos_(std::move(eos)), limits_(limits) {}
+  Impl(std::vector<TemplateToken> tokens, ChatTemplateLimits limits)
+      : tokens_(std::move(tokens)), limits_(limits) {}
 
   absl::Status Parse(std::string_view source) {
     if (!IsUtf8(source)) return absl::InvalidArgumentError("chat template: not UTF-8");
@@ -88,8 +88,10 @@ class ChatTemplate::Impl {
 
  private:
   absl::Status SetVariables(const ChatInput& input, Heap& heap, Scope& globals) const {
-    globals.Set("bos_token", heap.NewString(Text::Trusted(bos_)));
-    globals.Set("eos_token", heap.NewString(Text::Trusted(eos_)));
+    for (const TemplateToken& token : tokens_) {
+      globals.Set(token.variable, heap.NewString(Text::Trusted(token.text)));
+    }
+    globals.Set("documents", None{});
     if (!input.template_kwargs_json.empty()) {
       ASSIGN_OR_RETURN(const Value kwargs, ParseInput(input.template_kwargs_json, "template kwargs",
                                                       limits_.depth_max, heap));
@@ -115,24 +117,32 @@ class ChatTemplate::Impl {
       if (!IsList(tools)) return absl::InvalidArgumentError("tools: not a JSON array");
     }
     globals.Set("tools", tools);
-    globals.Set("documents", None{});
     globals.Set("add_generation_prompt", Value::Bool(input.add_generation_prompt));
     return absl::OkStatus();
   }
 
-  const std::string bos_;
-  const std::string eos_;
+  const std::vector<TemplateToken> tokens_;
   const ChatTemplateLimits limits_;
   const UnicodeClasses unicode_;
   jinja::Block block_;
 };
 
 absl::StatusOr<std::unique_ptr<ChatTemplate>> ChatTemplate::Parse(std::string_view source,
-                                                                  std::string bos, std::string eos,
+                                                                  std::vector<TemplateToken> tokens,
                                                                   ChatTemplateLimits limits) {
-  auto impl = std::make_unique<Impl>(ReplaceBadUtf8(bos), ReplaceBadUtf8(eos), limits);
+  for (TemplateToken& token : tokens) token.text = ReplaceBadUtf8(token.text);
+  auto impl = std::make_unique<Impl>(std::move(tokens), limits);
   RETURN_IF_ERROR(impl->Parse(source));
   return std::unique_ptr<ChatTemplate>(new ChatTemplate(std::move(impl)));
+}
+
+absl::StatusOr<std::unique_ptr<ChatTemplate>> ChatTemplate::Parse(std::string_view source,
+                                                                  std::string bos, std::string eos,
+                                                                  ChatTemplateLimits limits) {
+  std::vector<TemplateToken> tokens;
+  if (!bos.empty()) tokens.push_back({"bos_token", std::move(bos)});
+  if (!eos.empty()) tokens.push_back({"eos_token", std::move(eos)});
+  return Parse(source, std::move(tokens), limits);
 }
 
 ChatTemplate::ChatTemplate(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}

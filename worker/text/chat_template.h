@@ -35,15 +35,25 @@ struct ChatTemplateLimits {
   int depth_max = 100;  // nested expressions and blocks
 };
 
-// A model's chat template: Jinja as transformers runs it (trim_blocks, lstrip_blocks,
-// raise_exception, strftime_now, tojson, loop controls, generation blocks), and beyond it the
-// methods that change lists and dicts. Not Jinja: integers beyond 64 bits, format specifications
+// A special token that templates know by a variable's name: bos_token, eos_token, pad_token…
+struct TemplateToken {
+  std::string variable;
+  std::string text;
+};
+
+// A model's chat template: Jinja as transformers runs it (sandboxed, so that nothing changes a list
+// or dict; trim_blocks, lstrip_blocks, raise_exception, strftime_now, tojson, loop controls,
+// generation blocks). Not Jinja: integers beyond 64 bits, format specifications
 // in str.format(), include, import, extends and block.
 // Immutable after Parse(): any thread may render at once.
 class ChatTemplate {
  public:
-  // `bos` and `eos` are the texts of those tokens, as the template's bos_token and eos_token.
   // INVALID_ARGUMENT names line and construct that can't be parsed or is unknown.
+  static absl::StatusOr<std::unique_ptr<ChatTemplate>> Parse(std::string_view source,
+                                                             std::vector<TemplateToken> tokens,
+                                                             ChatTemplateLimits limits = {});
+  // With bos_token and eos_token; one whose text is empty is undefined, as in transformers where a
+  // model has none.
   static absl::StatusOr<std::unique_ptr<ChatTemplate>> Parse(std::string_view source,
                                                              std::string bos, std::string eos,
                                                              ChatTemplateLimits limits = {});

@@ -61,6 +61,7 @@ absl::StatusOr<Value> GetAttribute(Interpreter& interpreter, const Value& value,
                                    const std::string& name) {
   if (value.is_undefined()) return UndefinedError(value);
   Value found = FindAttribute(interpreter, value, name);
+  if (IsRefusedAttribute(value, name)) return Value(Undefined{&name});
   if (found.is_undefined() && value.dict() != nullptr) {
     if (const Value* const element = value.dict()->Find(std::string_view(name))) return *element;
   }

@@ -8,54 +8,13 @@
 #include "worker/text/jinja_methods.h"
 #include "worker/text/jinja_operators.h"
 
-// The methods of lists and dicts. transformers runs templates in a sandbox without those that
-// change a list or dict; other engines have them, and some templates are written for those.
+// The methods of lists and dicts. Those that would change one are named only to be refused, as the
+// sandbox does that transformers runs templates in.
 
 namespace spillway::jinja {
 namespace {
 
 using Result = absl::StatusOr<Value>;
-
-Result Append(Interpreter& interpreter, const Value& self, const Arguments& arguments) {
-  ASSIGN_OR_RETURN(const auto bound, BoundArguments::Bind("append", arguments, {"object"}, 1));
-  interpreter.budget().Charge(1);
-  self.sequence()->items.push_back(bound[0]);
-  return Value(None{});
-}
-
-Result Extend(Interpreter& interpreter, const Value& self, const Arguments& arguments) {
-  ASSIGN_OR_RETURN(const auto bound, BoundArguments::Bind("extend", arguments, {"iterable"}, 1));
-  ASSIGN_OR_RETURN(const std::vector<Value> more, Iterate(bound[0], interpreter.heap()));
-  auto& items = self.sequence()->items;
-  items.insert(items.end(), more.begin(), more.end());
-  return Value(None{});
-}
-
-Result Insert(Interpreter& interpreter, const Value& self, const Arguments& arguments) {
-  ASSIGN_OR_RETURN(const auto bound,
-                   BoundArguments::Bind("insert", arguments, {"index", "object"}, 2));
-  ASSIGN_OR_RETURN(const int64_t index, bound.GetInteger(0, 0));
-  auto& items = self.sequence()->items;
-  const int64_t length = std::ssize(items);
-  const int64_t at =
-      std::clamp<int64_t>(index < 0 && index >= -length ? index + length : index, 0, length);
-  interpreter.budget().Charge(1 + length / 64);
-  items.insert(items.begin() + at, bound[1]);
-  return Value(None{});
-}
-
-Result PopItem(Interpreter& interpreter, const Value& self, const Arguments& arguments) {
-  ASSIGN_OR_RETURN(const auto bound, BoundArguments::Bind("pop", arguments, {"index"}));
-  ASSIGN_OR_RETURN(int64_t index, bound.GetInteger(0, -1));
-  auto& items = self.sequence()->items;
-  const int64_t length = std::ssize(items);
-  if (index < 0) index += length;
-  if (index < 0 || index >= length) return absl::InvalidArgumentError("pop index out of range");
-  interpreter.budget().Charge(1 + length / 64);
-  Value value = items[index];
-  items.erase(items.begin() + index);
-  return value;
-}
 
 Result Index(Interpreter& interpreter, const Value& self, const Arguments& arguments) {
   ASSIGN_OR_RETURN(const auto bound, BoundArguments::Bind("index", arguments, {"value"}, 1));
@@ -76,21 +35,9 @@ Result Count(Interpreter& interpreter, const Value& self, const Arguments& argum
   }));
 }
 
-Result ReverseInPlace(Interpreter& /*interpreter*/, const Value& self, const Arguments& arguments) {
-  RETURN_IF_ERROR(BoundArguments::Bind("reverse", arguments, {}).status());
-  std::reverse(self.sequence()->items.begin(), self.sequence()->items.end());
-  return Value(None{});
-}
-
 Result CopyList(Interpreter& interpreter, const Value& self, const Arguments& arguments) {
   RETURN_IF_ERROR(BoundArguments::Bind("copy", arguments, {}).status());
   return interpreter.heap().NewList(self.sequence()->items);
-}
-
-Result ClearList(Interpreter& /*interpreter*/, const Value& self, const Arguments& arguments) {
-  RETURN_IF_ERROR(BoundArguments::Bind("clear", arguments, {}).status());
-  self.sequence()->items.clear();
-  return Value(None{});
 }
 
 enum class Part { kKeys, kValues, kItems };
@@ -116,44 +63,6 @@ Result Get(Interpreter& /*interpreter*/, const Value& self, const Arguments& arg
   return found != nullptr ? *found : bound.Get(1, None{});
 }
 
-Result PopKey(Interpreter& interpreter, const Value& self, const Arguments& arguments) {
-  ASSIGN_OR_RETURN(const auto bound, BoundArguments::Bind("pop", arguments, {"key", "default"}, 1));
-  const Value* const found = self.dict()->Find(bound[0]);
-  if (found == nullptr && !bound.has(1)) return absl::InvalidArgumentError("pop(): no such key");
-  if (found == nullptr) return bound[1];
-  Value value = *found;
-  interpreter.budget().Charge(1 + std::ssize(self.dict()->entries()));
-  self.dict()->Remove(bound[0]);
-  return value;
-}
-
-Result SetDefault(Interpreter& interpreter, const Value& self, const Arguments& arguments) {
-  ASSIGN_OR_RETURN(const auto bound,
-                   BoundArguments::Bind("setdefault", arguments, {"key", "default"}, 1));
-  if (const Value* const found = self.dict()->Find(bound[0])) return *found;
-  interpreter.budget().Charge(1);
-  if (!self.dict()->Set(bound[0], bound.Get(1, None{}))) {
-    return absl::InvalidArgumentError("setdefault(): no possible key");
-  }
-  return bound.Get(1, None{});
-}
-
-Result Update(Interpreter& interpreter, const Value& self, const Arguments& arguments) {
-  if (arguments.positional.size() > 1 ||
-      (arguments.positional.size() == 1 && arguments.positional[0].dict() == nullptr)) {
-    return absl::InvalidArgumentError("update() takes one dict");
-  }
-  if (!arguments.positional.empty()) {
-    const std::vector<Dict::Entry> entries = arguments.positional[0].dict()->entries();
-    interpreter.budget().Charge(std::ssize(entries));
-    for (const Dict::Entry& entry : entries) self.dict()->Set(entry.key, entry.value);
-  }
-  for (const auto& [name, value] : arguments.named) {
-    self.dict()->Set(interpreter.heap().Untrusted(name), value);
-  }
-  return Value(None{});
-}
-
 Result CopyDict(Interpreter& interpreter, const Value& self, const Arguments& arguments) {
   RETURN_IF_ERROR(BoundArguments::Bind("copy", arguments, {}).status());
   Dict* const copy = interpreter.heap().NewDict();
@@ -162,28 +71,28 @@ Result CopyDict(Interpreter& interpreter, const Value& self, const Arguments& ar
   return Value(copy);
 }
 
-Result ClearDict(Interpreter& /*interpreter*/, const Value& self, const Arguments& arguments) {
-  RETURN_IF_ERROR(BoundArguments::Bind("clear", arguments, {}).status());
-  self.dict()->Clear();
-  return Value(None{});
-}
-
 struct Row {
   std::string_view name;
   Method method;
 };
 
 constexpr Row kListMethods[] = {
-    {"append", &Append}, {"clear", &ClearList}, {"copy", &CopyList},
-    {"count", &Count},   {"extend", &Extend},   {"index", &Index},
-    {"insert", &Insert}, {"pop", &PopItem},     {"reverse", &ReverseInPlace},
+    {"copy", &CopyList},
+    {"count", &Count},
+    {"index", &Index},
 };
 
 constexpr Row kDictMethods[] = {
-    {"clear", &ClearDict},          {"copy", &CopyDict},          {"get", &Get},
-    {"items", &View<Part::kItems>}, {"keys", &View<Part::kKeys>}, {"pop", &PopKey},
-    {"setdefault", &SetDefault},    {"update", &Update},          {"values", &View<Part::kValues>},
+    {"copy", &CopyDict},
+    {"get", &Get},
+    {"items", &View<Part::kItems>},
+    {"keys", &View<Part::kKeys>},
+    {"values", &View<Part::kValues>},
 };
+
+constexpr std::string_view kListChanges[] = {"append", "clear",  "extend",  "insert",
+                                             "pop",    "remove", "reverse", "sort"};
+constexpr std::string_view kDictChanges[] = {"clear", "pop", "popitem", "setdefault", "update"};
 
 }  // namespace
 
@@ -209,6 +118,16 @@ Method MethodOf(const Value& value, std::string_view name) {
   if (sequence->flavor == Sequence::Flavor::kList) return ListMethod(name);
   const bool tuple = sequence->flavor == Sequence::Flavor::kTuple;
   return tuple && (name == "index" || name == "count") ? ListMethod(name) : nullptr;
+}
+
+bool IsRefusedAttribute(const Value& value, std::string_view name) {
+  const auto is_one_of = [&](const auto& names) {
+    return std::find(std::begin(names), std::end(names), name) != std::end(names);
+  };
+  if (value.dict() != nullptr) return is_one_of(kDictChanges);
+  const Sequence* const sequence = value.sequence();
+  return sequence != nullptr && sequence->flavor == Sequence::Flavor::kList &&
+         is_one_of(kListChanges);
 }
 
 }  // namespace spillway::jinja

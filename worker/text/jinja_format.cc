@@ -8,6 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "common/status_macros.h"
+#include "worker/text/jinja_objects.h"
 #include "worker/text/utf8.h"
 
 namespace spillway::jinja {
@@ -60,7 +61,7 @@ std::string ScalarStr(const Value& value) {
   if (const bool* boolean = value.boolean()) return *boolean ? "True" : "False";
   if (const int64_t* integer = value.integer()) return absl::StrCat(*integer);
   if (const double* number = value.floating()) return FormatFloat(*number);
-  return absl::StrCat("<", value.TypeName(), ">");
+  return value.object()->Repr();
 }
 
 class ReprWriter {
@@ -75,6 +76,10 @@ class ReprWriter {
       return WriteSequence(*sequence, depth);
     } else if (const Dict* dict = value.dict()) {
       return WriteDict(*dict, depth);
+    } else if (auto* const space = dynamic_cast<Namespace*>(value.object())) {
+      out_.AppendUntrusted("<Namespace ");
+      RETURN_IF_ERROR(WriteDict(space->attributes(), depth));
+      out_.AppendUntrusted(">");
     } else {
       out_.AppendUntrusted(value.is_undefined() ? "Undefined" : ScalarStr(value));
     }
@@ -261,7 +266,7 @@ absl::Status AppendStr(const Value& value, const UnicodeClasses& unicode, TextBu
     out.Append(*text);
     return out.Check();
   }
-  if (value.sequence() != nullptr || value.dict() != nullptr) {
+  if (value.sequence() != nullptr || value.dict() != nullptr || value.object() != nullptr) {
     return AppendRepr(value, unicode, out);
   }
   out.AppendUntrusted(ScalarStr(value));

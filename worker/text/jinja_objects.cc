@@ -84,6 +84,10 @@ Value Loop::Attribute(Interpreter& interpreter, std::string_view name) {
   return {};
 }
 
+std::string Loop::Repr() const {
+  return absl::StrCat("<LoopContext ", index_ + 1, "/", items_.size(), ">");
+}
+
 absl::StatusOr<Value> Loop::Call(Interpreter& interpreter, const Arguments& arguments) {
   if (!statement_.recursive) {
     return absl::InvalidArgumentError("the loop is called, but it is not 'recursive'");

@@ -19,6 +19,7 @@ class Macro : public Object {
  public:
   Macro(const Statement& definition, Scope* scope) : definition_(definition), scope_(scope) {}
   std::string TypeName() const override { return "Macro"; }
+  std::string Repr() const override { return "<Macro '" + definition_.name + "'>"; }
   Value Attribute(Interpreter& interpreter, std::string_view name) override;
   absl::StatusOr<Value> Call(Interpreter& interpreter, const Arguments& arguments) override;
 
@@ -38,6 +39,7 @@ class Loop : public Object {
   const Value& item() const { return items_[index_]; }
 
   std::string TypeName() const override { return "LoopContext"; }
+  std::string Repr() const override;
   Value Attribute(Interpreter& interpreter, std::string_view name) override;
   // Runs the loop again over another iterable, where it is `recursive`.
   absl::StatusOr<Value> Call(Interpreter& interpreter, const Arguments& arguments) override;

@@ -153,6 +153,8 @@ class Object {
  public:
   virtual ~Object() = default;
   virtual std::string TypeName() const = 0;
+  // str(), where it is not that of a Namespace.
+  virtual std::string Repr() const { return "<" + TypeName() + ">"; }
   // Undefined: has no such attribute.
   virtual Value Attribute(Interpreter& interpreter, std::string_view name);
   virtual bool callable() const { return true; }

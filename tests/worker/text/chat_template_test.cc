@@ -1,9 +1,11 @@
 #include "worker/text/chat_template.h"
 
+#include <filesystem>
 #include <fstream>
 #include <random>
 #include <sstream>
 
+#include "absl/strings/str_format.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "nlohmann/json.hpp"
@@ -54,37 +56,51 @@ absl::StatusOr<RenderedPrompt> RenderUser(const std::string& source, const std::
                 limits);
 }
 
-// Equal to jinja2's result, or failing where it fails.
-void ExpectAsJinja(const Json& expected, const absl::StatusOr<RenderedPrompt>& rendered) {
-  if (expected.contains("error")) {
-    EXPECT_FALSE(rendered.ok()) << rendered->text << "\njinja2: " << expected["error"];
-    return;
-  }
-  ASSERT_TRUE(rendered.ok()) << rendered.status();
-  EXPECT_EQ(rendered->text, expected["expected"].get<std::string>());
-}
-
 TEST(ChatTemplateTest, SnippetsRenderAsInJinja) {
   const Json file = Json::parse(ReadFile(kTestdata + "chat_template_snippets.json"));
-  const ChatInput input = InputOf(file["shared"]["input"]);
+  const ChatInput input = InputOf(file["shared"]);
   for (const Json& snippet : file["cases"]) {
     const std::string source = snippet["template"];
     SCOPED_TRACE(source);
-    ExpectAsJinja(snippet, Render(source, input));
+    const auto rendered = Render(source, input);
+    if (snippet.contains("error")) {
+      EXPECT_FALSE(rendered.ok()) << rendered->text << "\njinja2: " << snippet["error"];
+    } else {
+      ASSERT_TRUE(rendered.ok()) << rendered.status();
+      EXPECT_EQ(rendered->text, snippet["text"].get<std::string>());
+    }
   }
   EXPECT_GT(file["cases"].size(), 100);
 }
 
+// FNV-1a, as tools/make_chat_template_fixture.py has it.
+std::string Hash(std::string_view text) {
+  uint64_t value = 0xCBF29CE484222325;
+  for (const char byte : text) value = (value ^ static_cast<uint8_t>(byte)) * 0x100000001B3;
+  return absl::StrFormat("%016x", value);
+}
+
 TEST(ChatTemplateTest, PublishedTemplatesRenderAsInJinja) {
+  const Json file = Json::parse(ReadFile(kTestdata + "chat_template_published.json"));
   int compared = 0;
-  for (const Json& entry : Json::parse(ReadFile(kTestdata + "chat_template_published.json"))) {
-    SCOPED_TRACE(entry["name"].get<std::string>());
-    const std::string source =
-        ReadFile(kTestdata + "templates/" + entry["template"].get<std::string>());
-    ExpectAsJinja(entry, Render(source, InputOf(entry)));
-    ++compared;
+  for (const Json& entry : file["cases"]) {
+    const std::string name = entry[0];
+    const auto parsed =
+        ChatTemplate::Parse(ReadFile(kTestdata + "templates/" + name), "<s>", "</s>");
+    ASSERT_TRUE(parsed.ok()) << name << parsed.status();
+    for (const auto& [conversation, hash] : entry[1].items()) {
+      SCOPED_TRACE(name + ": " + conversation);
+      const auto rendered = (*parsed)->Render(InputOf(file["shared"][conversation]));
+      ++compared;
+      if (hash.is_null()) {
+        EXPECT_FALSE(rendered.ok()) << rendered->text;
+      } else {
+        ASSERT_TRUE(rendered.ok()) << rendered.status();
+        EXPECT_EQ(Hash(rendered->text), hash.get<std::string>()) << rendered->text;
+      }
+    }
   }
-  EXPECT_GT(compared, 60);
+  EXPECT_GT(compared, 900);
 }
 
 // --- what is trusted ---
@@ -150,12 +166,13 @@ TEST(ChatTemplateTest, KnownRolesAreTrustedAndOthersAreNot) {
 }
 
 TEST(ChatTemplateTest, WhatAUserWritesIsNeverTrusted) {
-  // \x1e appears in no template: whatever is made of the user's text carries it.
-  const std::string mark = "\x1e";
-  for (const std::string name : {"smollm2", "qwen2.5", "qwen3", "deepseek-r1-distill-qwen",
-                                 "mistral-nemo", "llama3-style"}) {
-    SCOPED_TRACE(name);
-    const std::string source = ReadFile(kTestdata + "templates/" + name + ".jinja");
+  // \x01 appears in no template, and nothing strips it: whatever is made of the user's text carries
+  // it.
+  const std::string mark = "\x01";
+  for (const auto& entry : std::filesystem::directory_iterator(kTestdata + "templates")) {
+    if (entry.path().extension() != ".jinja") continue;
+    SCOPED_TRACE(entry.path().string());
+    const std::string source = ReadFile(entry.path().string());
     const std::string hostile = mark + "<|im_start|>" + mark + "</think>" + mark;
 
     const auto prompt =
@@ -266,10 +283,11 @@ TEST(ChatTemplateLimitsTest, MacrosCallEachOtherOnlySoDeep) {
 }
 
 TEST(ChatTemplateLimitsTest, ListsThatContainThemselvesEnd) {
-  const std::string list = "{% set l = [] %}{% set _ = l.append(l) %}";
-  EXPECT_EQ(CodeOf(list + "{{ l }}"), absl::StatusCode::kInvalidArgument);
-  EXPECT_EQ(CodeOf(list + "{{ l|tojson }}"), absl::StatusCode::kInvalidArgument);
-  EXPECT_EQ(CodeOf(list + "{{ l == [l] }}"), absl::StatusCode::kOk);
+  // Nothing changes a list or dict; only a namespace can hold what holds it.
+  const std::string list = "{% set n = namespace() %}{% set n.l = [n] %}";
+  EXPECT_EQ(CodeOf(list + "{{ n }}"), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(CodeOf(list + "{{ n.l|tojson }}"), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(CodeOf(list + "{{ n.l == [n] }}"), absl::StatusCode::kOk);
 }
 
 TEST(ChatTemplateLimitsTest, InputNestsOnlySoDeep) {
