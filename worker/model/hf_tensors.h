@@ -1,0 +1,44 @@
+#pragma once
+
+#include <map>
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "absl/status/statusor.h"
+#include "worker/model/model_spec.h"
+#include "worker/model/model_tensor.h"
+#include "worker/model/safetensors_set.h"
+
+namespace spillway {
+
+// A decoder's tensors out of a Hugging Face folder, under GGUF's names.
+//
+// A checkpoint of several parts ("model.language_model.layers.0…" beside a vision tower) gives its
+// text part.
+class HfTensors final : public TensorSource {
+ public:
+  // Finds every tensor that `spec` needs. Sets spec.tied_embeddings to what the tensors say: a head
+  // of its own counts, unless the config ties it and it is the same. `config_text` goes into
+  // HeaderHash().
+  //
+  // INVALID_ARGUMENT names a tensor that is missing, as the files would call it. UNIMPLEMENTED: a
+  // tensor of a dtype that isn't BF16, F16 or F32; or one that isn't part of this architecture, and
+  // so stands for a variant that we don't run.
+  static absl::StatusOr<std::unique_ptr<HfTensors>> Make(std::unique_ptr<SafetensorsSet> set,
+                                                         std::string_view config_text,
+                                                         ModelSpec& spec);
+
+  const ModelTensor* FindTensor(std::string_view name) const override;
+  std::string HeaderHash() const override { return hash_; }
+
+ private:
+  class Mapper;
+  HfTensors() = default;
+
+  std::unique_ptr<SafetensorsSet> set_;
+  std::map<std::string, ModelTensor, std::less<>> tensors_;  // by GGUF's name
+  std::string hash_;
+};
+
+}  // namespace spillway
