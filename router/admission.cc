@@ -26,25 +26,34 @@ absl::Duration RetryAfter(std::span<const ReplicaSnapshot> replicas,
 AdmissionDecision Admit(const AdmissionRequest& request, std::span<const ReplicaSnapshot> replicas,
                         const AdmissionLimits& limits, absl::Time now, uint64_t random) {
   AdmissionDecision decision;
+  const auto waits = [&](absl::Duration limit) {
+    return now - request.asked < limit && now < request.deadline ? Verdict::kWait
+                                                                 : Verdict::kRefuse;
+  };
   const bool any_candidate = std::any_of(
       replicas.begin(), replicas.end(),
       [&](const ReplicaSnapshot& replica) { return IsCandidate(replica, request.excluded); });
   if (!any_candidate) {
+    const bool returns =
+        std::any_of(replicas.begin(), replicas.end(),
+                    [](const ReplicaSnapshot& replica) { return replica.returning; });
     decision.reason = "no_ready_replica";
-    const bool may_wait = now - request.asked < limits.no_replica_wait && now < request.deadline;
-    decision.verdict = may_wait ? Verdict::kWait : Verdict::kRefuse;
+    decision.verdict = request.accepted ? waits(limits.resume_wait)
+                       : returns        ? waits(limits.return_wait)
+                                        : Verdict::kRefuse;
     decision.retry_after = limits.retry_after_min;
     return decision;
   }
   const std::optional<size_t> chosen =
-      ChooseReplica(replicas, request.excluded, request.sequences, random);
+      ChooseReplica(replicas, request.excluded, request.sequences, request.numerics, random);
   if (!chosen.has_value()) {
     decision.reason = "queue_full";
+    decision.verdict = request.accepted ? waits(limits.resume_wait) : Verdict::kRefuse;
     decision.retry_after = RetryAfter(replicas, request.excluded, limits);
     return decision;
   }
   decision.predicted_wait = PredictedWait(replicas[*chosen]);
-  if (!request.resumed && now + decision.predicted_wait > request.deadline) {
+  if (!request.accepted && now + decision.predicted_wait > request.deadline) {
     decision.reason = "predicted_wait_over_deadline";
     decision.retry_after =
         std::clamp(decision.predicted_wait, limits.retry_after_min, limits.retry_after_max);
@@ -52,6 +61,7 @@ AdmissionDecision Admit(const AdmissionRequest& request, std::span<const Replica
   }
   decision.verdict = Verdict::kStart;
   decision.replica = replicas[*chosen].key;
+  decision.numerics = replicas[*chosen].numerics;
   return decision;
 }
 

@@ -48,10 +48,14 @@ bool HasRoom(const ReplicaSnapshot& replica, int32_t count) {
 
 std::optional<size_t> ChooseReplica(std::span<const ReplicaSnapshot> replicas,
                                     std::span<const ReplicaKey> excluded, int32_t count,
-                                    uint64_t random) {
+                                    uint64_t numerics, uint64_t random) {
   std::vector<size_t> candidates;
   for (size_t i = 0; i < replicas.size(); ++i) {
     if (IsCandidate(replicas[i], excluded) && HasRoom(replicas[i], count)) candidates.push_back(i);
+  }
+  const auto differs = [&](size_t i) { return replicas[i].numerics != numerics; };
+  if (numerics != 0 && !std::all_of(candidates.begin(), candidates.end(), differs)) {
+    std::erase_if(candidates, differs);
   }
   if (candidates.empty()) return std::nullopt;
   const size_t first = (random & 0xffffffff) % candidates.size();

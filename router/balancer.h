@@ -20,14 +20,15 @@ bool IsCandidate(const ReplicaSnapshot& replica, std::span<const ReplicaKey> exc
 // Its queue has room for `count` more sequences.
 bool HasRoom(const ReplicaSnapshot& replica, int32_t count);
 
-// The index in `replicas` of the one to send `count` sequences to: of two candidates with room that
-// `random` picks, the one with the lower predicted wait; at equal wait the one with fewer sequences
-// in all. Two choices instead of the best: routers act on old numbers, and the best of old numbers
-// gets everybody's next request (Mitzenmacher 2001, "The Power of Two Choices").
+// The index in `replicas` of the one to send `count` sequences to. Where some candidates with room
+// have `numerics` (0: any will do), only those count. Of two candidates that `random` picks, the
+// one with the lower predicted wait; at equal wait the one with fewer sequences in all. Two choices
+// instead of the best: routers act on old numbers, and the best of old numbers gets everybody's
+// next request (Mitzenmacher 2001, "The Power of Two Choices").
 //
 // Pure. `random` is uniform over all 64-bit values. nullopt when there is none.
 std::optional<size_t> ChooseReplica(std::span<const ReplicaSnapshot> replicas,
                                     std::span<const ReplicaKey> excluded, int32_t count,
-                                    uint64_t random);
+                                    uint64_t numerics, uint64_t random);
 
 }  // namespace spillway

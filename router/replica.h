@@ -34,6 +34,11 @@ struct ReplicaSnapshot {
   ReplicaKey key = {};
   bool ready = false;     // described and attached
   bool draining = false;  // finishes what it has, takes nothing new
+  // Not ready, but lost only moments ago and likely to come back (return_forecast.h).
+  bool returning = false;
+  // Equal for equal `numerics_id`s: two such replicas give equal text for equal requests. 0:
+  // unknown.
+  uint64_t numerics = 0;
   int32_t running_max = 0;
   int32_t waiting_max = 0;
   ReplicaLoad load = {};

@@ -162,7 +162,9 @@ class RequestFlow {
   bool needs_prompt() const;
   // Since when `choice` seeks a replica.
   absl::Time asked(int32_t choice) const { return At(choice).asked; }
-  // Text of this choice has reached the router.
+  // A worker has accepted this choice, be it one that is lost by now.
+  bool accepted(int32_t choice) const { return At(choice).accepted_once; }
+  // Tokens of this choice have reached the router.
   bool resumed(int32_t choice) const { return !At(choice).token_ids.empty(); }
   // Replicas that `choice` was on and lost, or that refused it.
   std::span<const ReplicaKey> excluded(int32_t choice) const { return At(choice).excluded; }

@@ -11,6 +11,7 @@
 #include "common/check.h"
 #include "common/logging.h"
 #include "common/mutex.h"
+#include "router/return_forecast.h"
 #include "router/router_metrics.h"
 #include "router/router_shard.h"
 #include "router/service.h"
@@ -31,6 +32,7 @@ struct Replica {
   std::string target;
   std::shared_ptr<ReplicaMetrics> metrics;
   std::shared_ptr<WorkerUpstream> upstream;
+  ReturnForecast forecast;
   bool was_ready = false;  // as last logged
 };
 
@@ -132,22 +134,20 @@ void RouterImpl::RemoveReplica(const std::string& name) {
 }
 
 void RouterImpl::OnReplicaChanged(ReplicaId id) {
-  std::shared_ptr<WorkerUpstream> upstream;
-  std::shared_ptr<ReplicaMetrics> metrics;
-  {
-    MutexLock lock(mutex_);
-    const auto found = FindReplica(id);
-    if (found == replicas_.end()) return;
-    upstream = found->upstream;
-    metrics = found->metrics;
-  }
-  const UpstreamStatus status = upstream->status();
-  metrics->Set(status.snapshot);
-  const bool ready = status.snapshot.ready && !status.snapshot.draining;
   MutexLock lock(mutex_);
-  if (ready) first_ready_.try_emplace(status.model_name, clock_.WallNow());
   const auto found = FindReplica(id);
-  if (found == replicas_.end() || found->was_ready == ready) return;
+  if (found == replicas_.end()) return;
+  // Under the lock, so that of two calls the later one has the later status.
+  const UpstreamStatus status = found->upstream->status();
+  found->metrics->Set(status.snapshot);
+  if (status.snapshot.ready) {
+    found->forecast.OnReady(clock_.Now());
+  } else {
+    found->forecast.OnLost(clock_.Now());
+  }
+  const bool ready = status.snapshot.ready && !status.snapshot.draining;
+  if (ready) first_ready_.try_emplace(status.model_name, clock_.WallNow());
+  if (found->was_ready == ready) return;
   found->was_ready = ready;
   if (ready) {
     LogInfo(absl::StrCat("replica ", found->name, " is ready and serves ", status.model_name));
@@ -164,9 +164,11 @@ std::vector<Replica> RouterImpl::ReplicasCopy() const {
 absl::StatusOr<ReplicaDirectory::View> RouterImpl::Find(const std::string& model) const {
   std::vector<std::string> services;
   std::vector<UpstreamStatus> statuses;
+  const absl::Time now = clock_.Now();
   for (const Replica& replica : ReplicasCopy()) {
     UpstreamStatus status = replica.upstream->status();
     if (status.model_name.empty()) continue;
+    status.snapshot.returning = !status.snapshot.ready && replica.forecast.ExpectedBack(now);
     if (std::find(services.begin(), services.end(), status.model_name) == services.end()) {
       services.push_back(status.model_name);
     }

@@ -52,7 +52,8 @@ struct RouterLimits {
   int32_t choices_max = 128;            // n of one request
   int32_t resubmissions_max = 3;        // of one sequence, after lost workers
   size_t resume_bytes_max = 64u << 20;  // prompts and tokens kept for resumes, on one shard
-  absl::Duration no_replica_wait = absl::Seconds(0);  // how long to wait for a first ready replica
+  absl::Duration return_wait = absl::Seconds(5);   // of new requests, for a replica that returns
+  absl::Duration resume_wait = absl::Seconds(10);  // of those that a lost worker had, for any
 };
 
 // The part of the router that one server thread owns: the flows of that thread's connections.

@@ -37,6 +37,11 @@ RequestMetrics::OfService& RequestMetrics::Of(const std::string& service) {
                                                      "Sequences sent to another replica.", labels),
               .resumes = &registry_.GetCounter("spillway_resumes_total",
                                                "Resubmissions in the middle of an answer.", labels),
+              .resumes_other_numerics =
+                  &registry_.GetCounter("spillway_resumes_other_numerics_total",
+                                        "Resumes on a replica with another numerics_id: the text "
+                                        "may differ from there on.",
+                                        labels),
               .not_resumable = &registry_.GetCounter("spillway_not_resumable_total",
                                                      "Requests over the resume budget.", labels),
               .ignored_events = &registry_.GetCounter(
@@ -77,6 +82,7 @@ void RequestMetrics::Observe(const std::string& service, const RequestRecord& re
       record.total_usage.has_value() ? record.total_usage->completion_tokens : delivered_tokens);
   metrics.resubmissions->Add(record.resubmissions);
   metrics.resumes->Add(record.resumes);
+  metrics.resumes_other_numerics->Add(record.resumes_other_numerics);
   if (!record.resumable) metrics.not_resumable->Add();
   metrics.ignored_events->Add(static_cast<double>(record.ignored_events));
 }

@@ -30,6 +30,7 @@ struct RequestRecord {
   std::optional<Usage> total_usage;  // when finished
   int32_t resubmissions = 0;
   int32_t resumes = 0;
+  int32_t resumes_other_numerics = 0;  // of those, on a replica that may give other text
   bool resumable = true;
   int64_t ignored_events = 0;
   std::string_view outcome;  // "finished", "cancelled", or an error's reason
@@ -52,6 +53,7 @@ class RequestMetrics {
     Counter* completion_tokens;
     Counter* resubmissions;
     Counter* resumes;
+    Counter* resumes_other_numerics;
     Counter* not_resumable;
     Counter* ignored_events;
   };

@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/check.h"
 #include "router/error_table.h"
+#include "router/router_shard_request.h"
 
 namespace spillway {
 namespace {
@@ -35,25 +36,6 @@ bool IsForSink(const FlowAction& action) {
 }
 
 }  // namespace
-
-struct RouterShardImpl::Request {
-  Request(RequestId id_in, GenerateRequest request_in, ResponseSink& sink_in,
-          const RequestFlow::Options& options, ResumeBudget& budget)
-      : id(id_in), request(std::move(request_in)), sink(&sink_in), flow(options, budget) {}
-
-  const RequestId id;
-  GenerateRequest request;  // its prompt is dropped once no resubmission can come
-  ResponseSink* sink;       // null after Cancel()
-  RequestFlow flow;
-  std::string service = "none";  // once resolved, for good
-  absl::Time deadline;
-  int64_t template_time_unix_s = 0;
-  size_t prompt_bytes = 0;
-  std::vector<uint64_t> sequence_ids;  // by choice; 0: none yet
-  RequestRecord record;
-  bool busy = false;     // its actions are being carried out: Forget() is their end's business
-  bool touched = false;  // the sink heard something in this batch
-};
 
 void ShardMailbox::Post(Function function) {
   MutexLock lock(mutex_);
@@ -85,7 +67,7 @@ RouterShardImpl::RouterShardImpl(int32_t index, const RouterLimits& limits, uint
                                  std::function<void(std::function<void()>)> post)
     : index_(index),
       limits_(limits),
-      admission_limits_({.no_replica_wait = limits.no_replica_wait}),
+      admission_limits_({.return_wait = limits.return_wait, .resume_wait = limits.resume_wait}),
       directory_(directory),
       clock_(clock),
       mailbox_(std::make_shared<ShardMailbox>(std::move(post))),
@@ -124,6 +106,7 @@ RequestId RouterShardImpl::Submit(GenerateRequest generate_request, ResponseSink
   request.prompt_bytes = options.prompt_bytes;
   request.template_time_unix_s = absl::ToUnixSeconds(clock_.WallNow());
   request.sequence_ids.resize(static_cast<size_t>(options.choices));
+  request.numerics.resize(static_cast<size_t>(options.choices));
   request.record.asked = now;
   request.record.choices.resize(static_cast<size_t>(options.choices));
 
@@ -283,73 +266,6 @@ void RouterShardImpl::Post(RequestId id, FlowActions actions) {
   });
 }
 
-void RouterShardImpl::Choose(Request& request, const ChooseReplicaAction& action,
-                             FlowActions& more) {
-  if (request.flow.ended()) return;
-  const int32_t first = action.choices.front();
-  const bool resolved = request.service != "none";
-  absl::StatusOr<ReplicaDirectory::View> view =
-      directory_.Find(resolved ? request.service : request.request.model);
-  if (!view.ok()) {
-    request.flow.OnNotPlaced(action.choices, {.status = view.status(), .reason = "model_not_found"},
-                             more);
-    return;
-  }
-  if (!view->service.empty()) request.service = view->service;
-  const AdmissionDecision decision =
-      Admit({.sequences = static_cast<int32_t>(action.choices.size()),
-             .asked = request.flow.asked(first),
-             .deadline = request.deadline,
-             .resumed = request.flow.resumed(first),
-             .excluded = request.flow.excluded(first)},
-            view->replicas, admission_limits_, clock_.Now(), random_());
-  switch (decision.verdict) {
-    case Verdict::kStart:
-      request.record.predicted_wait = decision.predicted_wait;
-      request.flow.OnPlaced(action.choices, decision.replica, more);
-      break;
-    case Verdict::kWait:
-      request.flow.OnMustWait(action.choices);
-      break;
-    case Verdict::kRefuse:
-      request.flow.OnNotPlaced(action.choices, RefusalError(decision, view->replicas.size()), more);
-      break;
-  }
-}
-
-void RouterShardImpl::SubmitSequence(Request& request, const SubmitAction& action,
-                                     FlowActions& more) {
-  if (request.flow.ended()) return;
-  const int32_t choice = action.sequence.choice;
-  const uint64_t sequence_id = MakeSequenceId(index_, next_sequence_++);
-  sequences_.erase(std::exchange(request.sequence_ids[static_cast<size_t>(choice)], sequence_id));
-  sequences_[sequence_id] = {request.id, action.sequence};
-  const std::shared_ptr<WorkerUpstream> upstream = directory_.Upstream(action.replica.id);
-  const absl::Time now = clock_.Now();
-  absl::Status sent = absl::UnavailableError("the worker was removed");
-  if (upstream != nullptr) {
-    sent = upstream->Submit(action.replica.attachment, sequence_id,
-                            {.request = request.request,
-                             .seed = action.seed,
-                             .template_time_unix_s = request.template_time_unix_s,
-                             .time_left = request.deadline - now,
-                             .resumed_token_ids = request.flow.resumed_token_ids(choice),
-                             .resumed_content_bytes = request.flow.content_bytes(choice),
-                             .prompt_tokens_estimate = PromptTokensEstimate(request.prompt_bytes)});
-  }
-  if (sent.ok()) return;
-  const std::string_view reason = KnownReason(sent.code(), "");
-  request.flow.OnFailed(action.sequence, {.status = sent, .reason = std::string(reason)}, now,
-                        more);
-}
-
-void RouterShardImpl::CancelSequence(Request& request, const CancelSequenceAction& action) {
-  const uint64_t sequence_id = request.sequence_ids[static_cast<size_t>(action.sequence.choice)];
-  const std::shared_ptr<WorkerUpstream> upstream = directory_.Upstream(action.replica.id);
-  if (upstream != nullptr) upstream->Cancel(sequence_id);
-  sequences_.erase(sequence_id);
-}
-
 void RouterShardImpl::TellSink(Request& request, const FlowAction& action) {
   if (request.sink == nullptr) return;  // It cancelled in an earlier call of this very batch.
   ResponseSink& sink = *request.sink;
@@ -398,10 +314,6 @@ void RouterShardImpl::Forget(Request& request) {
   if (record.outcome == "finished") record.total_usage = request.flow.total_usage();
   metrics_.Observe(request.service, record);
   requests_.erase(request.id);
-}
-
-int64_t RouterShardImpl::PromptTokensEstimate(size_t prompt_bytes) const {
-  return 1 + static_cast<int64_t>(static_cast<double>(prompt_bytes) / bytes_per_prompt_token_);
 }
 
 }  // namespace spillway

@@ -4,6 +4,7 @@
 #include <functional>
 #include <memory>
 #include <random>
+#include <span>
 #include <string>
 #include <unordered_map>
 #include <utility>
@@ -103,6 +104,7 @@ class RouterShardImpl : public RouterShard {
   void CarryOut(Request& request, FlowActions actions, bool may_tell_sink);
   void CarryOutOne(Request& request, FlowAction action, FlowActions& more);
   void Choose(Request& request, const ChooseReplicaAction& action, FlowActions& more);
+  static void NoteNumerics(Request& request, std::span<const int32_t> choices, uint64_t numerics);
   void SubmitSequence(Request& request, const SubmitAction& action, FlowActions& more);
   void CancelSequence(Request& request, const CancelSequenceAction& action);
   void TellSink(Request& request, const FlowAction& action);

@@ -230,6 +230,7 @@ void WorkerUpstream::Core::OnDescribed(const grpc::Status& result) {
       snapshot.draining = false;
       snapshot.running_max = description.running_max();
       snapshot.waiting_max = description.waiting_max();
+      snapshot.numerics = std::max<uint64_t>(1, std::hash<std::string>()(status_.numerics_id));
       snapshot.load = {};
       snapshot.load.kv_blocks_free = description.kv_blocks_total();
       snapshot.load.kv_blocks_total = description.kv_blocks_total();

@@ -37,13 +37,46 @@ TEST(Admission, RefusesAtOnceWithNoReadyReplica) {
   EXPECT_EQ(error.reason, "no_ready_replica");
 }
 
-TEST(Admission, WaitsForAReplicaOnlyAsLongAsItMay) {
-  const AdmissionLimits limits = {.no_replica_wait = absl::Seconds(5)};
+TEST(Admission, ANewRequestWaitsOnlyForAReplicaThatReturns) {
+  const AdmissionLimits limits = {.return_wait = absl::Seconds(5)};
+  ReplicaSnapshot replica = Ready(0);
+  replica.ready = false;
   AdmissionRequest request = Asked();
+  EXPECT_EQ(Admit(request, {&replica, 1}, limits, kNow, 0).verdict, Verdict::kRefuse);
+  replica.returning = true;
+  EXPECT_EQ(Admit(request, {&replica, 1}, limits, kNow, 0).verdict, Verdict::kWait);
+  EXPECT_EQ(Admit(request, {&replica, 1}, limits, kNow + absl::Seconds(5), 0).verdict,
+            Verdict::kRefuse);
+  request.deadline = kNow;
+  EXPECT_EQ(Admit(request, {&replica, 1}, limits, kNow, 0).verdict, Verdict::kRefuse);
+}
+
+TEST(Admission, ARequestThatWasAcceptedWaitsForAnyReplicaWithRoom) {
+  const AdmissionLimits limits = {.resume_wait = absl::Seconds(10)};
+  AdmissionRequest request = Asked();
+  request.accepted = true;
   EXPECT_EQ(Admit(request, {}, limits, kNow, 0).verdict, Verdict::kWait);
-  EXPECT_EQ(Admit(request, {}, limits, kNow + absl::Seconds(5), 0).verdict, Verdict::kRefuse);
+  EXPECT_EQ(Admit(request, {}, limits, kNow + absl::Seconds(10), 0).verdict, Verdict::kRefuse);
+  ReplicaSnapshot full = Ready(0);
+  full.load.waiting = full.waiting_max;
+  EXPECT_EQ(Admit(request, {&full, 1}, limits, kNow, 0).verdict, Verdict::kWait);
+  EXPECT_EQ(Admit(request, {&full, 1}, limits, kNow + absl::Seconds(10), 0).reason, "queue_full");
   request.deadline = kNow;
   EXPECT_EQ(Admit(request, {}, limits, kNow, 0).verdict, Verdict::kRefuse);
+}
+
+TEST(Admission, AnAnswerGoesOnWhereItsNumericsAre) {
+  std::vector<ReplicaSnapshot> replicas = {Ready(0), Ready(1)};
+  replicas[0].numerics = 11;
+  replicas[1].numerics = 22;
+  AdmissionRequest request = Asked();
+  request.accepted = true;
+  request.numerics = 22;
+  const AdmissionDecision decision = Admit(request, replicas, {}, kNow, 0);
+  EXPECT_EQ(decision.replica, replicas[1].key);
+  EXPECT_EQ(decision.numerics, 22u);
+  replicas[1].load.waiting = replicas[1].waiting_max;
+  EXPECT_EQ(Admit(request, replicas, {}, kNow, 0).replica, replicas[0].key) << "better than a wait";
 }
 
 TEST(Admission, RefusesWhenEveryQueueIsFull) {
@@ -86,12 +119,12 @@ TEST(Admission, RefusesAWaitThatEndsAfterTheDeadline) {
   EXPECT_EQ(Admit(request, {&replica, 1}, {}, kNow, 0).verdict, Verdict::kStart);
 }
 
-TEST(Admission, AResumedRequestIsNotRefusedForItsWait) {
+TEST(Admission, AnAcceptedRequestIsNotRefusedForItsWait) {
   ReplicaSnapshot replica = Ready(0);
   replica.load.waiting_prompt_tokens = 1000;
   AdmissionRequest request = Asked();
   request.deadline = kNow + absl::Seconds(9);
-  request.resumed = true;
+  request.accepted = true;
   EXPECT_EQ(Admit(request, {&replica, 1}, {}, kNow, 0).verdict, Verdict::kStart);
 }
 

@@ -58,7 +58,7 @@ TEST(ChooseReplica, TakesTheLowerWaitOfTwo) {
   for (ReplicaSnapshot& replica : replicas) replica.load.prefill_tokens_per_s = 100;
   replicas[0].load.waiting_prompt_tokens = 500;
   for (uint64_t random = 0; random < 8; ++random) {
-    EXPECT_EQ(ChooseReplica(replicas, {}, 1, random), 1);
+    EXPECT_EQ(ChooseReplica(replicas, {}, 1, 0, random), 1);
   }
 }
 
@@ -66,7 +66,7 @@ TEST(ChooseReplica, TakesTheFewerSequencesAtEqualWait) {
   std::vector<ReplicaSnapshot> replicas = {Ready(0), Ready(1)};
   replicas[1].load.running = 1;
   for (uint64_t random = 0; random < 8; ++random) {
-    EXPECT_EQ(ChooseReplica(replicas, {}, 1, random), 0);
+    EXPECT_EQ(ChooseReplica(replicas, {}, 1, 0, random), 0);
   }
 }
 
@@ -74,16 +74,26 @@ TEST(ChooseReplica, ReachesEveryEqualReplica) {
   const std::vector<ReplicaSnapshot> replicas = {Ready(0), Ready(1), Ready(2)};
   std::mt19937_64 rng(1);
   std::vector<int> taken(3);
-  for (int i = 0; i < 300; ++i) ++taken[ChooseReplica(replicas, {}, 1, rng()).value()];
+  for (int i = 0; i < 300; ++i) ++taken[ChooseReplica(replicas, {}, 1, 0, rng()).value()];
   for (const int count : taken) EXPECT_GT(count, 60);
+}
+
+TEST(ChooseReplica, PrefersTheWantedNumericsWhereTheyHaveRoom) {
+  std::vector<ReplicaSnapshot> replicas = {Ready(0), Ready(1), Ready(2)};
+  replicas[2].numerics = 5;
+  replicas[2].load.running = 1;  // busier than the others
+  for (uint64_t random = 0; random < 8; ++random) {
+    EXPECT_EQ(ChooseReplica(replicas, {}, 1, 5, random), 2);
+    EXPECT_NE(ChooseReplica(replicas, {}, 1, 6, random), std::nullopt) << "none has them";
+  }
 }
 
 TEST(ChooseReplica, ALostReplicaThatCameBackIsAnother) {
   std::vector<ReplicaSnapshot> replicas = {Ready(0)};
   const std::vector<ReplicaKey> excluded = {{ReplicaId{0}, 1}};
-  EXPECT_EQ(ChooseReplica(replicas, excluded, 1, 0), std::nullopt);
+  EXPECT_EQ(ChooseReplica(replicas, excluded, 1, 0, 0), std::nullopt);
   replicas[0].key.attachment = 2;
-  EXPECT_EQ(ChooseReplica(replicas, excluded, 1, 0), 0);
+  EXPECT_EQ(ChooseReplica(replicas, excluded, 1, 0, 0), 0);
 }
 
 // Whatever the replicas look like: what is chosen is a candidate with room, there is a choice
@@ -120,7 +130,7 @@ TEST(ChooseReplica, HoldsItsPromiseForRandomReplicas) {
       longest = std::max(longest, PredictedWait(replica));
     }
 
-    const std::optional<size_t> chosen = ChooseReplica(replicas, excluded, count, rng());
+    const std::optional<size_t> chosen = ChooseReplica(replicas, excluded, count, 0, rng());
 
     ASSERT_EQ(chosen.has_value(), usable_count > 0) << "seed " << seed;
     if (!chosen.has_value()) continue;

@@ -112,7 +112,7 @@ class FakeWorker::Impl final : public wire::Worker::Service {
                         wire::WorkerDescription* reply) override EXCLUDES(mutex_) {
     MutexLock lock(mutex_);
     reply->set_model_name(options_.model_name);
-    reply->set_numerics_id("fake");
+    reply->set_numerics_id(options_.numerics_id);
     reply->set_context_tokens_max(options_.context_tokens_max);
     reply->set_running_max(options_.running_max);
     reply->set_waiting_max(options_.waiting_max);

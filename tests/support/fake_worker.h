@@ -32,6 +32,7 @@ class FakeWorker {
 
   struct Options {
     std::string model_name = "tiny-model";
+    std::string numerics_id = "fake";
     int32_t context_tokens_max = 1000;
     int32_t running_max = 8;
     int32_t waiting_max = 8;
