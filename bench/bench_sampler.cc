@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "benchmark/benchmark.h"
+#include "worker/sampling/logprob_scorer.h"
 #include "worker/sampling/sampler.h"
 
 namespace spillway {
@@ -41,6 +42,16 @@ void BM_Sample(benchmark::State& state, const SamplingParams& params, bool peake
   state.SetBytesProcessed(state.iterations() * vocabulary * static_cast<int64_t>(sizeof(float)));
 }
 
+// What log-probabilities add to a token.
+void BM_Score(benchmark::State& state) {
+  const auto vocabulary = static_cast<int32_t>(state.range(0));
+  const std::vector<float> logits = Logits(vocabulary, /*peaked=*/true);
+  std::vector<TokenLogprob> top(static_cast<size_t>(state.range(1)));
+  LogprobScorer scorer(vocabulary);
+  for (auto _ : state) benchmark::DoNotOptimize(scorer.Score(logits, 7, top));
+  state.SetBytesProcessed(state.iterations() * vocabulary * static_cast<int64_t>(sizeof(float)));
+}
+
 void Add(const char* name, const SamplingParams& params, bool peaked = true,
          int64_t history_tokens = 0) {
   for (const int64_t vocabulary : {49'152, 151'936}) {
@@ -56,13 +67,17 @@ void Add(const char* name, const SamplingParams& params, bool peaked = true,
 int main(int argc, char** argv) {
   using spillway::Add;
   Add("greedy", {.temperature = 0});
-  Add("greedy_logprob", {.temperature = 0, .logprob = true});
   Add("temperature", {.temperature = 0.8f});
   Add("top_p", {.temperature = 0.8f, .top_p = 0.95f});
   Add("top_p_flat", {.temperature = 0.8f, .top_p = 0.95f}, /*peaked=*/false);
   Add("top_k_top_p", {.temperature = 0.7f, .top_p = 0.8f, .top_k = 20});
   Add("min_p", {.temperature = 0.8f, .min_p = 0.05f});
   Add("penalties_4k", {.temperature = 0, .frequency_penalty = 0.5f}, true, 4096);
+  for (const int64_t vocabulary : {49'152, 151'936}) {
+    benchmark::RegisterBenchmark("logprobs", spillway::BM_Score)
+        ->Args({vocabulary, 20})
+        ->Unit(benchmark::kMicrosecond);
+  }
   benchmark::Initialize(&argc, argv);
   benchmark::RunSpecifiedBenchmarks();
 }

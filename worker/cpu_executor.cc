@@ -20,6 +20,7 @@
 #include "worker/model/decoder.h"
 #include "worker/model/kv_cache.h"
 #include "worker/model/weights.h"
+#include "worker/sampling/logprob_scorer.h"
 #include "worker/sampling/sampler.h"
 
 namespace spillway {
@@ -46,6 +47,12 @@ struct RowCopy {
   std::span<const TokenId> banned;
 };
 
+// What a step brought.
+struct StepResult {
+  std::vector<SampledToken> sampled;
+  std::vector<TokenLogprob> top;  // what the scores in `sampled` point to
+};
+
 // Belongs to the engine thread until it is launched, then to the executor thread until it is
 // finished, then to the engine thread again. Reused, so that the steady state allocates nothing.
 struct LaunchedStep {
@@ -53,7 +60,7 @@ struct LaunchedStep {
   std::vector<RowCopy> rows;
   std::vector<TokenId> tokens;  // a pending one is a hole, filled when the step runs
   std::vector<int32_t> blocks;
-  std::vector<SampledToken> sampled;
+  StepResult result;
 };
 
 // What the executor's own thread works with.
@@ -88,8 +95,8 @@ class CpuExecutor : public Executor {
   void RunSteps();
   void RunStep(LaunchedStep& step);
   void Sample(LaunchedStep& step);
-  static SampledToken SampleRow(const RowCopy& row, TokenId last_token,
-                                std::span<const float> logits, Sampler& sampler);
+  void SampleRow(const RowCopy& row, TokenId last_token, int32_t thread,
+                 std::span<const float> logits, std::span<TokenLogprob> top, SampledToken& out);
 
   const ExecutorShape shape_;
   const std::string device_name_;
@@ -99,14 +106,16 @@ class CpuExecutor : public Executor {
   LaunchedStep steps_[kTicketsInFlightMax];
   int64_t launched_count_ = 0;
   int64_t collected_count_ = 0;
-  std::vector<SampledToken> collected_;
+  StepResult collected_;
 
   // Executor thread only.
   const std::unique_ptr<Machine> machine_;
   std::vector<DecoderSlice> slices_;
   std::vector<int32_t> sampling_rows_;  // of the step that runs
   std::vector<TokenId> last_tokens_;    // [slots]: the latest sampled
+  std::vector<size_t> first_top_;       // [sampling rows + 1]: places in StepResult::top
   std::vector<Sampler> samplers_;       // [threads]
+  std::vector<LogprobScorer> scorers_;  // [threads]
 
   BoundedQueue<LaunchedStep*> launched_{kTicketsInFlightMax};
   BoundedQueue<LaunchedStep*> finished_{kTicketsInFlightMax};
@@ -120,7 +129,10 @@ CpuExecutor::CpuExecutor(std::unique_ptr<Machine> machine, const ExecutorShape& 
       numerics_id_(std::move(numerics_id)),
       machine_(std::move(machine)),
       last_tokens_(static_cast<size_t>(shape.running_max), kNoToken) {
-  for (int32_t i = 0; i < machine_->team.size(); ++i) samplers_.emplace_back(shape.vocabulary_size);
+  for (int32_t i = 0; i < machine_->team.size(); ++i) {
+    samplers_.emplace_back(shape.vocabulary_size);
+    scorers_.emplace_back(shape.vocabulary_size);
+  }
   thread_ = std::thread([this] { RunSteps(); });
   pthread_setname_np(thread_.native_handle(), "executor");
 }
@@ -191,8 +203,8 @@ absl::StatusOr<std::span<const SampledToken>> CpuExecutor::Collect(Ticket ticket
   CHECK(step.has_value() && (*step)->ticket == ticket);
   ++collected_count_;
   // The next Launch() may reuse the step while the caller still reads.
-  std::swap(collected_, (*step)->sampled);
-  return collected_;
+  std::swap(collected_, (*step)->result);
+  return collected_.sampled;
 }
 
 void CpuExecutor::RunSteps() {
@@ -230,32 +242,44 @@ void CpuExecutor::RunStep(LaunchedStep& step) {
 
 void CpuExecutor::Sample(LaunchedStep& step) {
   const auto count = static_cast<int32_t>(sampling_rows_.size());
-  step.sampled.resize(sampling_rows_.size());
+  StepResult& result = step.result;
+  result.sampled.resize(sampling_rows_.size());
+  first_top_.assign(1, 0);
+  for (const int32_t row : sampling_rows_) {
+    const int32_t top = step.rows[static_cast<size_t>(row)].sampling->top_logprobs;
+    first_top_.push_back(first_top_.back() + static_cast<size_t>(std::max(top, 0)));
+  }
+  result.top.resize(first_top_.back());
   if (count == 0) return;
   machine_->team.Run([&](int32_t thread) {
     const auto [begin, end] = ShareOf(thread, machine_->team.size(), count);
     for (int32_t i = begin; i < end; ++i) {
-      const RowCopy& row = step.rows[static_cast<size_t>(sampling_rows_[static_cast<size_t>(i)])];
+      const auto place = static_cast<size_t>(i);
+      const RowCopy& row = step.rows[static_cast<size_t>(sampling_rows_[place])];
       const TokenId last_token =
           step.tokens[static_cast<size_t>(row.first_token + row.token_count - 1)];
-      step.sampled[static_cast<size_t>(i)] = SampleRow(
-          row, last_token, machine_->decoder->logits(i), samplers_[static_cast<size_t>(thread)]);
+      const auto top = std::span(result.top)
+                           .subspan(first_top_[place], first_top_[place + 1] - first_top_[place]);
+      SampleRow(row, last_token, thread, machine_->decoder->logits(i), top, result.sampled[place]);
     }
   });
   for (int32_t i = 0; i < count; ++i) {
     const RowCopy& row = step.rows[static_cast<size_t>(sampling_rows_[static_cast<size_t>(i)])];
-    last_tokens_[static_cast<size_t>(row.slot)] = step.sampled[static_cast<size_t>(i)].token;
+    last_tokens_[static_cast<size_t>(row.slot)] = result.sampled[static_cast<size_t>(i)].token;
   }
 }
 
-SampledToken CpuExecutor::SampleRow(const RowCopy& row, TokenId last_token,
-                                    std::span<const float> logits, Sampler& sampler) {
+void CpuExecutor::SampleRow(const RowCopy& row, TokenId last_token, int32_t thread,
+                            std::span<const float> logits, std::span<TokenLogprob> top,
+                            SampledToken& out) {
   const TokenId pending = row.last_token_pending ? last_token : kNoToken;
-  const absl::StatusOr<SampledChoice> choice =
-      sampler.Sample(logits, *row.sampling, row.history, pending, row.prompt_tokens, row.banned,
-                     row.begin + row.token_count);
-  if (!choice.ok()) return {.token = SampledToken::kNone};
-  return {.token = choice->token, .logprob = choice->logprob};
+  const absl::StatusOr<TokenId> token = samplers_[static_cast<size_t>(thread)].Sample(
+      logits, *row.sampling, row.history, pending, row.prompt_tokens, row.banned,
+      row.begin + row.token_count);
+  out = {.token = token.ok() ? *token : SampledToken::kNone};
+  if (token.ok() && row.sampling->top_logprobs >= 0) {
+    out.score = scorers_[static_cast<size_t>(thread)].Score(logits, *token, top);
+  }
 }
 
 // Options with all zeros replaced by what they stand for.

@@ -179,8 +179,8 @@ absl::Status EngineLoop::CollectOldest() {
 
   sampled_.clear();
   for (size_t i = 0; i < tokens->size(); ++i) {
-    const TokenId token = (*tokens)[i].token;
-    sampled_.push_back({.token = token, .stop = OnSampled(step.sampling[i], token)});
+    const SampledToken& token = (*tokens)[i];
+    sampled_.push_back({.token = token.token, .stop = OnSampled(step.sampling[i], token)});
   }
   for (const FinishedSequence& finished : scheduler_.CompleteStep(sampled_)) {
     // What ended by Generation's word is gone already; both count the same tokens, so the scheduler
@@ -191,16 +191,24 @@ absl::Status EngineLoop::CollectOldest() {
   return absl::OkStatus();
 }
 
-bool EngineLoop::OnSampled(SequenceId id, TokenId token) {
+bool EngineLoop::OnSampled(SequenceId id, const SampledToken& sampled) {
   const auto found = generations_.find(id);
   if (found == generations_.end()) return true;  // Ended or cancelled while the step ran.
   Generation& generation = *found->second;
+  const TokenId token = sampled.token;
   if (token == SampledToken::kNone) {
     Fail(id, absl::InternalError("the model's output is not a number"), "not_a_number");
     return true;
   }
   if (generation.first_token == absl::Time()) generation.first_token = clock_.Now();
   DeltaEvent delta;
+  if (generation.request().sampling.top_logprobs >= 0 && !tokenizer_.IsControl(token)) {
+    delta.logprobs.push_back({.token = token,
+                              .logprob = sampled.score.logprob,
+                              .rank = sampled.score.rank,
+                              .top = {sampled.score.top.begin(), sampled.score.top.end()},
+                              .content_begin = generation.content_begin()});
+  }
   const std::optional<EndReason> ended = generation.OnToken(token, delta.content);
   delta.tokens.push_back(token);
   events_.push_back({id, std::move(delta)});

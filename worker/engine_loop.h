@@ -98,7 +98,7 @@ class EngineLoop {
   absl::StatusOr<bool> LaunchNext();
   absl::Status CollectOldest();
   // Tells of a sequence's new token; true when the sequence ends with it.
-  bool OnSampled(SequenceId id, TokenId token);
+  bool OnSampled(SequenceId id, const SampledToken& sampled);
   void ReportPlan(const StepPlan& plan);
   // Each reports and forgets a sequence that the scheduler has forgotten or is about to.
   void End(SequenceId id, EndReason reason);

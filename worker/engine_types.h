@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <variant>
 #include <vector>
@@ -8,6 +9,7 @@
 #include "absl/status/status.h"
 #include "absl/time/time.h"
 #include "scheduler/types.h"
+#include "worker/sampling/logprob_scorer.h"
 #include "worker/sampling/sampling_params.h"
 
 // What goes into the engine loop and what comes out: the worker's own words, free of the wire's.
@@ -55,9 +57,20 @@ struct AcceptedEvent {
 struct StartedEvent {
   int32_t cached_tokens = 0;
 };
+// How likely the model held one token, where the request asks for it.
+struct TokenLogprobs {
+  TokenId token = 0;
+  float logprob = 0;
+  int32_t rank = 0;
+  std::vector<TokenLogprob> top;  // the likeliest tokens, the likeliest first
+  // Bytes of the sequence's content before the first character that holds some of its text. It has
+  // been told when more content than that has; it never will be if a stop string cuts it.
+  int64_t content_begin = 0;
+};
 struct DeltaEvent {
   std::string content;  // whole UTF-8 characters; may be empty while text is held back
   std::vector<TokenId> tokens;
+  std::vector<TokenLogprobs> logprobs;  // of those of `tokens` that have text
 };
 struct EndedEvent {
   EndReason reason = EndReason::kStop;

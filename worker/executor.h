@@ -7,6 +7,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "scheduler/types.h"
+#include "worker/sampling/logprob_scorer.h"
 #include "worker/sampling/sampling_params.h"
 
 namespace spillway {
@@ -29,8 +30,8 @@ enum class Ticket : int64_t {};
 
 struct SampledToken {
   static constexpr TokenId kNone = -1;
-  TokenId token = 0;  // kNone: the row's logits were not numbers; its sequence must fail
-  float logprob = 0;  // natural; only where the row's params ask for it
+  TokenId token = 0;      // kNone: the row's logits were not numbers; its sequence must fail
+  TokenScore score = {};  // only where the row's params ask for it
 };
 
 // What an executor gives room for.
@@ -60,7 +61,8 @@ class Executor {
   virtual absl::StatusOr<Ticket> Launch(std::span<const StepRow> rows) = 0;
 
   // Waits for the oldest ticket in flight, which must be `ticket`: one token for each of its rows
-  // with `samples`, in their order. The span holds until the next Collect(). INTERNAL as above.
+  // with `samples`, in their order. The span, and those in it, hold until the next Collect().
+  // INTERNAL as above.
   virtual absl::StatusOr<std::span<const SampledToken>> Collect(Ticket ticket) = 0;
 
   virtual const ExecutorShape& shape() const = 0;

@@ -29,6 +29,13 @@ std::optional<EndReason> Generation::Replay(std::string& content) {
 }
 
 std::optional<EndReason> Generation::OnToken(TokenId token, std::string& content) {
+  const size_t before = content.size();
+  const std::optional<EndReason> end = AddToken(token, content);
+  content_bytes_ += static_cast<int64_t>(content.size() - before);
+  return end;
+}
+
+std::optional<EndReason> Generation::AddToken(TokenId token, std::string& content) {
   CHECK(tokens_.size() < tokens_.capacity());
   tokens_.push_back(token);
   const bool end_of_text = !request_.ignore_end_of_text && tokenizer_.IsEndOfText(token);

@@ -31,6 +31,11 @@ class Generation {
   // sequence ends with it, if it does; held-back text is then flushed.
   std::optional<EndReason> OnToken(TokenId token, std::string& content);
 
+  // Bytes of content before the first character that holds some of the next token's text.
+  int64_t content_begin() const {
+    return content_bytes_ + static_cast<int64_t>(text_.pending_bytes());
+  }
+
   // Tokens that must not be sampled as output number `output_index` (0 is the first).
   std::span<const TokenId> BannedAt(int32_t output_index) const;
 
@@ -47,10 +52,13 @@ class Generation {
   absl::Time first_token;
 
  private:
+  std::optional<EndReason> AddToken(TokenId token, std::string& content);
+
   const EngineRequest request_;
   const Tokenizer& tokenizer_;
   std::vector<TokenId> tokens_;
   TextStream text_;
+  int64_t content_bytes_ = 0;  // so far, those of resumed tokens among them
 };
 
 }  // namespace spillway

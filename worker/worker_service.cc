@@ -18,11 +18,21 @@
 namespace spillway {
 namespace {
 
-// Text and ids of an event, and what protobuf puts around them.
-size_t EventBytes(const EngineEvent& event) {
+// Text and ids of an event, and what protobuf puts around them; rather too much than too little.
+size_t EventBytes(const EngineEvent& event, const Tokenizer& tokenizer) {
   constexpr size_t kOverhead = 64;
+  constexpr size_t kIdBytes = 5;
+  constexpr size_t kLogprobOverhead = 24;
   const auto* delta = std::get_if<DeltaEvent>(&event.what);
-  return kOverhead + (delta == nullptr ? 0 : delta->content.size() + 5 * delta->tokens.size());
+  if (delta == nullptr) return kOverhead;
+  size_t bytes = kOverhead + delta->content.size() + kIdBytes * delta->tokens.size();
+  for (const TokenLogprobs& logprobs : delta->logprobs) {
+    bytes += 2 * kLogprobOverhead + tokenizer.TokenBytes(logprobs.token).size();
+    for (const TokenLogprob& top : logprobs.top) {
+      bytes += kLogprobOverhead + tokenizer.TokenBytes(top.token).size();
+    }
+  }
+  return bytes;
 }
 
 grpc::Status ToGrpc(const absl::Status& status) {
@@ -330,7 +340,7 @@ void WorkerService::Impl::OnStep(std::span<EngineEvent> events, const EngineLoad
       if (found == entries_.end()) continue;  // Cancelled, or its router is gone.
       const SessionPtr session = found->second.session;
       Outgoing& outgoing = open[session.get()];
-      const size_t bytes = EventBytes(event);
+      const size_t bytes = EventBytes(event, tokenizer_);
       if (outgoing.frame != nullptr && outgoing.bytes + bytes > limits_.frame_bytes_max) {
         ready.emplace_back(session, std::move(outgoing.frame));
         outgoing.bytes = 0;
@@ -341,7 +351,7 @@ void WorkerService::Impl::OnStep(std::span<EngineEvent> events, const EngineLoad
       to.set_sequence_id(found->second.router_sequence);
       const bool last = std::holds_alternative<EndedEvent>(event.what) ||
                         std::holds_alternative<FailedEvent>(event.what);
-      EventToWire(event, to);
+      EventToWire(event, tokenizer_, to);
       if (last) Forget(event.sequence);
     }
     for (auto& [key, state] : sessions_) {

@@ -28,7 +28,22 @@ SamplingParams SamplingFromWire(const wire::SamplingParams& from) {
   params.logit_bias.assign(from.logit_bias().begin(), from.logit_bias().end());
   // A protobuf map has no order of its own.
   std::sort(params.logit_bias.begin(), params.logit_bias.end());
+  params.top_logprobs = from.has_top_logprobs() ? from.top_logprobs() : -1;
   return params;
+}
+
+void LogprobToWire(const TokenLogprob& from, const Tokenizer& tokenizer, wire::TokenLogprob& to) {
+  to.set_token_id(from.token);
+  to.set_logprob(from.logprob);
+  to.set_text(std::string(tokenizer.TokenBytes(from.token)));
+}
+
+void LogprobsToWire(const TokenLogprobs& from, const Tokenizer& tokenizer,
+                    wire::TokenLogprobs& to) {
+  LogprobToWire({from.token, from.logprob}, tokenizer, *to.mutable_token());
+  to.set_rank(from.rank);
+  for (const TokenLogprob& top : from.top) LogprobToWire(top, tokenizer, *to.add_top());
+  to.set_content_begin(from.content_begin);
 }
 
 SpecRefusal Invalid(const std::string& message) {
@@ -111,7 +126,7 @@ SpecRefusal RequestFromWire(const wire::GenerateSpec& spec, const SpecContext& c
   return {};
 }
 
-void EventToWire(EngineEvent& event, wire::SequenceEvent& to) {
+void EventToWire(EngineEvent& event, const Tokenizer& tokenizer, wire::SequenceEvent& to) {
   if (const auto* accepted = std::get_if<AcceptedEvent>(&event.what)) {
     to.mutable_accepted()->set_prompt_tokens(accepted->prompt_tokens);
   } else if (const auto* started = std::get_if<StartedEvent>(&event.what)) {
@@ -119,6 +134,9 @@ void EventToWire(EngineEvent& event, wire::SequenceEvent& to) {
   } else if (auto* delta = std::get_if<DeltaEvent>(&event.what)) {
     to.mutable_delta()->set_content(std::move(delta->content));
     to.mutable_delta()->mutable_token_ids()->Add(delta->tokens.begin(), delta->tokens.end());
+    for (const TokenLogprobs& logprobs : delta->logprobs) {
+      LogprobsToWire(logprobs, tokenizer, *to.mutable_delta()->add_logprobs());
+    }
   } else if (const auto* ended = std::get_if<EndedEvent>(&event.what)) {
     wire::Finished& finished = *to.mutable_finished();
     finished.set_reason(ended->reason == EndReason::kStop ? wire::FINISH_REASON_STOP

@@ -8,6 +8,7 @@
 #include "proto/worker.pb.h"
 #include "worker/engine_types.h"
 #include "worker/prompt_builder.h"
+#include "worker/text/tokenizer.h"
 
 namespace spillway {
 
@@ -38,7 +39,7 @@ SpecRefusal RequestFromWire(const wire::GenerateSpec& spec, const SpecContext& c
                             SequenceId id, absl::Time arrival, EngineRequest& request);
 
 // Fills `to` but for the sequence id. Moves out of `event`.
-void EventToWire(EngineEvent& event, wire::SequenceEvent& to);
+void EventToWire(EngineEvent& event, const Tokenizer& tokenizer, wire::SequenceEvent& to);
 
 void LoadToWire(const EngineLoad& load, bool draining, wire::WorkerLoad& to);
 

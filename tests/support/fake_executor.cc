@@ -21,7 +21,8 @@ absl::StatusOr<Ticket> FakeExecutor::Launch(std::span<const StepRow> rows) {
     step.rows.push_back({.slice = row.slice,
                          .tokens = {row.slice.tokens.begin(), row.slice.tokens.end()},
                          .blocks = {row.slice.blocks.begin(), row.slice.blocks.end()},
-                         .banned = {row.banned.begin(), row.banned.end()}});
+                         .banned = {row.banned.begin(), row.banned.end()},
+                         .top_logprobs = row.slice.samples ? row.sampling->top_logprobs : -1});
   }
   in_flight_.push_back(std::move(step));
   CHECK(in_flight_.size() <= Scheduler::kPlansInFlightMax);
@@ -39,15 +40,25 @@ absl::StatusOr<std::span<const SampledToken>> FakeExecutor::Collect(Ticket ticke
   on_step_();
   collected_ = step.number;
   results_.clear();
+  tops_.clear();
   for (Row& row : step.rows) {
     const std::vector<TokenId> all = RunRow(row);
     if (!row.slice.samples) continue;
     TokenId token = model_(all);
     while (std::ranges::find(row.banned, token) != row.banned.end()) --token;
     last_sampled_[row.slice.slot] = token;
-    results_.push_back({.token = token});
+    results_.push_back({.token = token, .score = ScoreOf(token, row.top_logprobs)});
   }
   return results_;
+}
+
+TokenScore FakeExecutor::ScoreOf(TokenId token, int32_t top_logprobs) {
+  if (top_logprobs < 0) return {};
+  std::vector<TokenLogprob>& top = tops_.emplace_back();
+  for (int32_t rank = 1; rank <= top_logprobs; ++rank) {
+    top.push_back({(token + rank - 1) % shape_.vocabulary_size, LogprobOfRank(rank)});
+  }
+  return {.logprob = LogprobOfRank(1), .rank = 1, .top = top};
 }
 
 size_t FakeExecutor::PlaceOf(const Row& row, int32_t token) const {

@@ -37,6 +37,10 @@ class FakeExecutor : public Executor {
   int64_t steps() const { return collected_; }
   int32_t rows_max() const { return rows_max_; }  // the most rows that one step had
   int32_t in_flight_max() const { return in_flight_max_; }
+  // The log-probability of the token that is `rank`-th likeliest, wherever it is asked for. The
+  // model's choice is the likeliest, then come the ids above it.
+  static float LogprobOfRank(int32_t rank) { return -0.25f * static_cast<float>(rank); }
+
   // Tokens computed so far, whether anybody wanted the result or not.
   int64_t tokens_computed() const { return tokens_computed_; }
 
@@ -46,6 +50,7 @@ class FakeExecutor : public Executor {
     std::vector<TokenId> tokens;
     std::vector<BlockId> blocks;
     std::vector<TokenId> banned;
+    int32_t top_logprobs = -1;
   };
   struct Step {
     int64_t number = 0;
@@ -55,6 +60,7 @@ class FakeExecutor : public Executor {
   // Where token number `token` of the row's sequence lives in memory_.
   size_t PlaceOf(const Row& row, int32_t token) const;
   std::vector<TokenId> RunRow(Row& row);
+  TokenScore ScoreOf(TokenId token, int32_t top_logprobs);
 
   const ExecutorShape shape_;
   const Model model_;
@@ -62,6 +68,7 @@ class FakeExecutor : public Executor {
   std::vector<TokenId> memory_;  // [block_count × block_tokens]; SampledToken::kNone: never written
   std::map<SlotId, TokenId> last_sampled_;
   std::vector<SampledToken> results_;
+  std::deque<std::vector<TokenLogprob>> tops_;  // what results_ point to
   absl::Status failure_;
   std::function<void()> on_step_ = [] {};
   int64_t launched_ = 0;

@@ -3,6 +3,8 @@
 #include "worker/cpu_executor.h"
 
 #include <algorithm>
+#include <cmath>
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -180,14 +182,41 @@ TEST(CpuExecutorTest, BannedTokensAreNotSampled) {
   EXPECT_NE(RunOne(*executor, row), banned[0]);
 }
 
-TEST(CpuExecutorTest, TellsTheLogprobWhereAsked) {
-  const TinyModel model;
+TEST(CpuExecutorTest, TellsLogprobsOfTheModelsOwnLogitsWhereAsked) {
+  constexpr WeightFormat kF32 = WeightFormat::kF32;
+  const TinyModel model({kF32, kF32, kF32, kF32, kF32});
   const auto executor = MakeExecutor(model);
-  Sequence sequence(0, {4, 4, 4}, Greedy());
-  sequence.params.logprob = true;
-  const StepRow row = sequence.Row(0, 3);
-  const auto sampled = executor->Collect(*executor->Launch({&row, 1}));
-  EXPECT_LT(sampled->front().logprob, 0);
+  const std::vector<TokenId> tokens = {4, 7, 9};
+  SamplingParams params = Lively();
+  params.top_logprobs = 5;
+  params.logit_bias = {{50, 100.0f}};
+  const Sequence asks(0, tokens, params);
+  const Sequence asks_less(2, {8, 30, 61}, [] {
+    SamplingParams greedy = Greedy();
+    greedy.top_logprobs = 0;
+    return greedy;
+  }());
+  const Sequence doesnt_ask(1, tokens, Greedy());
+  const std::vector<StepRow> rows = {asks.Row(0, 3), doesnt_ask.Row(0, 3), asks_less.Row(0, 3)};
+
+  const auto sampled = *executor->Collect(*executor->Launch(rows));
+
+  std::vector<double> logits = model.ReferenceLogits(tokens);
+  double total = 0;
+  for (const double logit : logits) total += std::exp(logit);
+  EXPECT_EQ(sampled[0].token, 50);
+  EXPECT_NEAR(sampled[0].score.logprob, logits[50] - std::log(total), 5e-3);
+  ASSERT_EQ(sampled[0].score.top.size(), 5u);
+  for (const TokenLogprob& top : sampled[0].score.top) {
+    EXPECT_NEAR(top.logprob, logits[static_cast<size_t>(top.token)] - std::log(total), 5e-3);
+  }
+  std::ranges::sort(logits, std::greater<double>());
+  EXPECT_NEAR(sampled[0].score.top[4].logprob, logits[4] - std::log(total), 5e-3);
+  EXPECT_EQ(sampled[1].score.logprob, 0);
+  EXPECT_TRUE(sampled[1].score.top.empty());
+  EXPECT_LT(sampled[2].score.logprob, 0);
+  EXPECT_EQ(sampled[2].score.rank, 1);
+  EXPECT_TRUE(sampled[2].score.top.empty());
 }
 
 TEST(CpuExecutorTest, LogitsThatAreNotNumbersFailTheirRowOnly) {

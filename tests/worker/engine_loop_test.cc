@@ -45,6 +45,7 @@ class RecordingSink : public EngineSink {
     bool started = false;
     std::string text;
     std::vector<TokenId> tokens;
+    std::vector<TokenLogprobs> logprobs;
     std::optional<EndedEvent> ended;
     std::optional<FailedEvent> failed;
   };
@@ -56,6 +57,7 @@ class RecordingSink : public EngineSink {
       if (auto* delta = std::get_if<DeltaEvent>(&event.what)) {
         heard.text += delta->content;
         heard.tokens.insert(heard.tokens.end(), delta->tokens.begin(), delta->tokens.end());
+        heard.logprobs.insert(heard.logprobs.end(), delta->logprobs.begin(), delta->logprobs.end());
       } else if (auto* ended = std::get_if<EndedEvent>(&event.what)) {
         heard.ended = *ended;
       } else if (auto* failed = std::get_if<FailedEvent>(&event.what)) {
@@ -140,6 +142,38 @@ TEST_F(EngineLoopTest, AStopStringEndsTheSequenceAndIsCutFromTheText) {
   Drain();
   EXPECT_EQ(sink_[1].text, "bcd");
   EXPECT_EQ(sink_[1].ended->stop_string, "ef");
+}
+
+TEST_F(EngineLoopTest, TellsLogprobsAtOnceAndWhereTheirTextBegins) {
+  EngineRequest request = Request(1, "a", /*new_tokens_max=*/4);
+  request.sampling.top_logprobs = 2;
+  request.stop_strings = {"cd!"};
+  ASSERT_TRUE(engine_.Submit(std::move(request)));
+  ASSERT_TRUE(engine_.Submit(Request(2, "a", 4)));
+  Drain();
+  EXPECT_EQ(sink_[1].text, "bcde");
+  ASSERT_EQ(sink_[1].logprobs.size(), 4u);
+  for (int32_t i = 0; i < 4; ++i) {
+    const TokenLogprobs& logprobs = sink_[1].logprobs[static_cast<size_t>(i)];
+    EXPECT_EQ(logprobs.token, 'b' + i);
+    EXPECT_EQ(logprobs.content_begin, i);
+    EXPECT_EQ(logprobs.logprob, FakeExecutor::LogprobOfRank(1));
+    EXPECT_EQ(logprobs.rank, 1);
+    ASSERT_EQ(logprobs.top.size(), 2u);
+    EXPECT_EQ(logprobs.top[1].token, 'c' + i);
+    EXPECT_EQ(logprobs.top[1].logprob, FakeExecutor::LogprobOfRank(2));
+  }
+  EXPECT_TRUE(sink_[2].logprobs.empty());
+}
+
+TEST_F(EngineLoopTest, ControlTokensHaveNoTextAndSoNoLogprobs) {
+  EngineRequest request = Request(1, "y");
+  request.sampling.top_logprobs = 0;
+  ASSERT_TRUE(engine_.Submit(std::move(request)));
+  Drain();
+  ASSERT_EQ(sink_[1].tokens, (std::vector<TokenId>{'z', kByteVocabularyEnd}));
+  ASSERT_EQ(sink_[1].logprobs.size(), 1u);
+  EXPECT_EQ(sink_[1].logprobs[0].token, 'z');
 }
 
 TEST_F(EngineLoopTest, ManySequencesShareStepsAndEachGetsItsOwnText) {

@@ -58,6 +58,33 @@ TEST_F(GenerationTest, AStopStringEndsItAndIsNotReturned) {
   EXPECT_EQ(generation.stop_string(), "bc");
 }
 
+TEST_F(GenerationTest, KnowsWhereTheNextTokensTextBegins) {
+  EngineRequest request = Request();
+  request.stop_strings = {"bc!"};
+  Generation generation(std::move(request), *tokenizer_);
+  const auto begin_after = [&](TokenId token) {
+    EXPECT_EQ(generation.OnToken(token, content_), std::nullopt);
+    return generation.content_begin();
+  };
+  EXPECT_EQ(generation.content_begin(), 0);
+  EXPECT_EQ(begin_after('a'), 1);
+  EXPECT_EQ(begin_after('b'), 2);   // held back, but text
+  EXPECT_EQ(begin_after(0xE4), 2);  // the next byte belongs to the character that began at 2
+  EXPECT_EQ(begin_after(0xBD), 2);
+  EXPECT_EQ(begin_after(0xA0), 5);
+  EXPECT_EQ(begin_after(0xFF), 8);  // U+FFFD
+  EXPECT_EQ(content_, "ab\xE4\xBD\xA0\xEF\xBF\xBD");
+}
+
+TEST_F(GenerationTest, ReplayedTextCountsInWhatFollows) {
+  EngineRequest request = Request();
+  request.resumed = {'a', 'b', 'c'};
+  request.resumed_content_bytes = 1;
+  Generation generation(std::move(request), *tokenizer_);
+  generation.Replay(content_);
+  EXPECT_EQ(generation.content_begin(), 3);
+}
+
 TEST_F(GenerationTest, AStopTokenEndsIt) {
   EngineRequest request = Request();
   request.stop_tokens = {'x'};

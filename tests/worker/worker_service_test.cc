@@ -3,6 +3,7 @@
 
 #include "worker/worker_service.h"
 
+#include <algorithm>
 #include <cstdlib>
 #include <filesystem>
 #include <map>
@@ -117,6 +118,7 @@ class Attached {
  public:
   struct Heard {
     std::string text;
+    std::vector<wire::TokenLogprobs> logprobs;
     bool accepted = false;
     std::optional<wire::Finished> finished;
     std::optional<wire::Failed> failed;
@@ -165,11 +167,13 @@ class Attached {
       if (!stream_->Read(&frame)) return false;
       EXPECT_EQ(frame.frame_number(), ++frames_);
       load_ = frame.load();
+      largest_frame_ = std::max(largest_frame_, frame.ByteSizeLong());
       for (const wire::SequenceEvent& event : frame.events()) {
         Heard& heard = heard_[event.sequence_id()];
         EXPECT_FALSE(heard.over());
         if (event.has_accepted()) heard.accepted = true;
         if (event.has_delta()) heard.text += event.delta().content();
+        for (const auto& logprobs : event.delta().logprobs()) heard.logprobs.push_back(logprobs);
         if (event.has_finished()) heard.finished = event.finished();
         if (event.has_failed()) heard.failed = event.failed();
       }
@@ -182,12 +186,14 @@ class Attached {
 
   Heard& operator[](uint64_t id) { return heard_[id]; }
   const wire::WorkerLoad& load() const { return load_; }
+  size_t largest_frame() const { return largest_frame_; }
 
  private:
   grpc::ClientContext context_;
   std::unique_ptr<grpc::ClientReaderWriter<wire::RouterFrame, wire::WorkerFrame>> stream_;
   std::map<uint64_t, Heard> heard_;
   wire::WorkerLoad load_;
+  size_t largest_frame_ = 0;
   uint64_t frames_ = 0;
 };
 
@@ -263,6 +269,43 @@ TEST(WorkerServiceTest, BadParametersAreRefusedByName) {
   ASSERT_TRUE(attached.ReadToEndOf(1));
   EXPECT_EQ(attached[1].failed->reason(), "invalid_request");
   EXPECT_NE(attached[1].failed->message().find("top_p"), std::string::npos);
+}
+
+TEST(WorkerServiceTest, LogprobsComeWithTheBytesOfTheirTokensWhereAskedFor) {
+  ServedWorker worker(Alphabet);
+  Attached attached(worker);
+  wire::GenerateSpec spec = TextSpec("x");
+  spec.mutable_sampling()->set_top_logprobs(3);
+  attached.Submit(1, spec);
+  ASSERT_TRUE(attached.ReadToEndOf(1));
+  ASSERT_EQ(attached[1].logprobs.size(), 2u);  // y and z: the end of the text has none
+  const wire::TokenLogprobs& last = attached[1].logprobs[1];
+  EXPECT_EQ(last.token().text(), "z");
+  EXPECT_EQ(last.token().logprob(), FakeExecutor::LogprobOfRank(1));
+  EXPECT_EQ(last.rank(), 1);
+  EXPECT_EQ(last.content_begin(), 1);
+  ASSERT_EQ(last.top_size(), 3);
+  EXPECT_EQ(last.top(1).token_id(), 'z' + 1);
+  EXPECT_EQ(last.top(1).text(), "{");
+  EXPECT_EQ(last.top(1).logprob(), FakeExecutor::LogprobOfRank(2));
+
+  attached.Submit(2, TextSpec("x"));
+  ASSERT_TRUE(attached.ReadToEndOf(2));
+  EXPECT_TRUE(attached[2].logprobs.empty());
+}
+
+TEST(WorkerServiceTest, AStepsManyLogprobsGoInFramesOfTheirOwn) {
+  ServedWorker worker(Alphabet, 1 << 20, {.frame_bytes_max = 200});
+  Attached attached(worker);
+  wire::GenerateSpec spec = TextSpec("a");
+  spec.mutable_sampling()->set_top_logprobs(20);
+  for (uint64_t id = 1; id <= 4; ++id) attached.Submit(id, spec);
+  for (uint64_t id = 1; id <= 4; ++id) {
+    ASSERT_TRUE(attached.ReadToEndOf(id));
+    EXPECT_EQ(attached[id].logprobs.size(), 25u);
+  }
+  // A frame has one delta of that size at most, and so never two of them.
+  EXPECT_LT(attached.largest_frame(), 2000u);
 }
 
 TEST(WorkerServiceTest, ACancelledSequenceFreesItsMemory) {

@@ -100,6 +100,17 @@ ptrdiff_t ArgMax(std::span<const float> logits) {
          logits.begin();
 }
 
+size_t CountAbove(std::span<const float> logits, float threshold) {
+  size_t count = 0;
+  for (size_t begin = 0; begin < logits.size(); begin += kLogitBlock) {
+    const size_t end = std::min(begin + kLogitBlock, logits.size());
+    int32_t in_block = 0;
+    for (size_t i = begin; i < end; ++i) in_block += logits[i] > threshold ? 1 : 0;
+    count += static_cast<size_t>(in_block);
+  }
+  return count;
+}
+
 void Weights(std::span<const float> logits, float max, float temperature,
              std::span<float> weights) {
   CHECK(weights.size() == logits.size() && temperature > 0);

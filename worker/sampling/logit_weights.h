@@ -1,9 +1,13 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <span>
 
 namespace spillway {
+
+// So that sums of weights are exact (Weights()).
+inline constexpr int32_t kVocabularyMax = 1 << 20;
 
 // Passes over all logits are made in blocks of this many, so that later steps can skip most.
 constexpr size_t kLogitBlock = 64;
@@ -14,6 +18,9 @@ void BlockMaxima(std::span<const float> logits, std::span<float> maxima);
 
 // The place of the largest logit, the first of equals; -1 when all are NaN or -infinity.
 ptrdiff_t ArgMax(std::span<const float> logits);
+
+// How many are larger than `threshold`; NaN is not.
+size_t CountAbove(std::span<const float> logits, float threshold);
 
 // weights[i] = exp((logits[i] - max) / temperature), rounded to a multiple of 2^-32.
 //

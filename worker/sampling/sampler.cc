@@ -1,7 +1,6 @@
 #include "worker/sampling/sampler.h"
 
 #include <algorithm>
-#include <cmath>
 #include <functional>
 #include <limits>
 
@@ -14,7 +13,6 @@ namespace spillway {
 namespace {
 
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
-constexpr int32_t kVocabularyMax = 1 << 20;  // so that sums of weights are exact
 constexpr int32_t kUncounted = -1;
 
 }  // namespace
@@ -33,22 +31,19 @@ Sampler::Sampler(int32_t vocabulary_size) : vocabulary_size_(vocabulary_size) {
   scratch_.reserve(size);
 }
 
-absl::StatusOr<SampledChoice> Sampler::Sample(std::span<const float> logits,
-                                              const SamplingParams& params,
-                                              std::span<const TokenId> history, TokenId pending,
-                                              int32_t prompt_tokens,
-                                              std::span<const TokenId> banned, int64_t position) {
+absl::StatusOr<TokenId> Sampler::Sample(std::span<const float> logits, const SamplingParams& params,
+                                        std::span<const TokenId> history, TokenId pending,
+                                        int32_t prompt_tokens, std::span<const TokenId> banned,
+                                        int64_t position) {
   CHECK(logits.size() == adjusted_.size());
   const std::span<const float> adjusted =
       AdjustedLogits(logits, params, history, pending, prompt_tokens, banned);
-  SampledChoice choice;
-  choice.token = params.temperature == 0 ? static_cast<TokenId>(ArgMax(adjusted))
-                                         : Choose(adjusted, params, position);
-  if (choice.token < 0) {
+  const TokenId token = params.temperature == 0 ? static_cast<TokenId>(ArgMax(adjusted))
+                                                : Choose(adjusted, params, position);
+  if (token < 0) {
     return absl::InternalError("the model gave no logit from which a token could be chosen");
   }
-  if (params.logprob) choice.logprob = Logprob(logits, choice.token);
-  return choice;
+  return token;
 }
 
 std::span<const float> Sampler::AdjustedLogits(std::span<const float> logits,
@@ -205,18 +200,6 @@ TokenId Sampler::DrawFromCandidates(double draw) const {
   }
   CHECK(false && "the heaviest is always among the candidates");
   return -1;
-}
-
-float Sampler::Logprob(std::span<const float> logits, TokenId token) {
-  BlockMaxima(logits, block_maxima_);
-  constexpr float kLargest = std::numeric_limits<float>::max();
-  const float max =
-      std::min(*std::max_element(block_maxima_.begin(), block_maxima_.end()), kLargest);
-  Weights(logits, max, /*temperature=*/1, weights_);
-  const double total = BlockSums(weights_, block_sums_);
-  const float logit = std::min(logits[static_cast<size_t>(token)], kLargest);
-  return static_cast<float>(static_cast<double>(logit) - static_cast<double>(max) -
-                            std::log(total));
 }
 
 }  // namespace spillway

@@ -11,11 +11,6 @@
 
 namespace spillway {
 
-struct SampledChoice {
-  TokenId token = 0;
-  float logprob = 0;  // natural, of the model's own logits; only where the params ask for it
-};
-
 // Chooses the next token from one row of logits.
 //
 // The choice depends on the arguments alone: not on thread, batch, or what was sampled before.
@@ -41,10 +36,10 @@ class Sampler {
   // them the prompt; `pending` is one more of its output, or -1. `position` is the new token's
   // place in the sequence. Requires valid params and token ids in the vocabulary.
   // INTERNAL: no token can be chosen, since every logit is NaN or -infinity or its token banned.
-  absl::StatusOr<SampledChoice> Sample(std::span<const float> logits, const SamplingParams& params,
-                                       std::span<const TokenId> history, TokenId pending,
-                                       int32_t prompt_tokens, std::span<const TokenId> banned,
-                                       int64_t position);
+  absl::StatusOr<TokenId> Sample(std::span<const float> logits, const SamplingParams& params,
+                                 std::span<const TokenId> history, TokenId pending,
+                                 int32_t prompt_tokens, std::span<const TokenId> banned,
+                                 int64_t position);
 
  private:
   // The logits after steps 1 to 3: `logits` itself where these change nothing.
@@ -64,8 +59,6 @@ class Sampler {
   // The token in weights_ or in candidates_ at which the share `draw` of their sum falls.
   TokenId DrawFromWeights(double draw, double total) const;
   TokenId DrawFromCandidates(double draw) const;
-
-  float Logprob(std::span<const float> logits, TokenId token);
 
   const int32_t vocabulary_size_;
   // Scratch of one call.

@@ -57,6 +57,9 @@ absl::Status SamplingParams::Validate(int32_t vocabulary_size) const {
   if (!(repetition_penalty >= 0.01f && repetition_penalty <= 100)) {
     return OutOfRange("repetition_penalty", repetition_penalty, "[0.01, 100]");
   }
+  if (top_logprobs < -1 || top_logprobs > kTopLogprobsMax) {
+    return OutOfRange("top_logprobs", top_logprobs, "[-1, 20]");
+  }
   return ValidateLogitBias(logit_bias, vocabulary_size);
 }
 

@@ -23,11 +23,12 @@ struct SamplingParams {
   float repetition_penalty = 1.0f;  // in [0.01, 100], over prompt and output tokens
   // Added to the logits of these tokens; each once, at most kLogitBiasMax, in [-100, 100].
   std::vector<std::pair<TokenId, float>> logit_bias = {};
-  // Also report the sampled token's log-probability: of the model's own logits, before all of the
-  // above.
-  bool logprob = false;
+  // Also report log-probabilities (logprob_scorer.h), in [-1, kTopLogprobsMax]. -1: none; 0: the
+  // sampled token's; n: also those of the n likeliest tokens.
+  int32_t top_logprobs = -1;
 
-  static constexpr int kLogitBiasMax = 1024;  // OpenAI takes 1,024
+  static constexpr int kLogitBiasMax = 1024;      // OpenAI takes 1,024
+  static constexpr int32_t kTopLogprobsMax = 20;  // OpenAI's limit
 
   bool needs_history() const {
     return presence_penalty != 0 || frequency_penalty != 0 || repetition_penalty != 1.0f;

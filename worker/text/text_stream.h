@@ -34,6 +34,9 @@ class TextStream {
   // unfinished character completes a stop string, which then ends the text as in Append().
   bool Flush(std::string& out);
 
+  // Bytes of whole characters that are held back.
+  size_t pending_bytes() const { return pending_.size(); }
+
   // The stop string that ended the stream; empty if none.
   const std::string& matched_stop_string() const { return matched_; }
 

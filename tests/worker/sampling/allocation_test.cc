@@ -4,6 +4,7 @@
 
 #include "gtest/gtest.h"
 #include "tests/support/allocation_counter.h"
+#include "worker/sampling/logprob_scorer.h"
 #include "worker/sampling/sampler.h"
 
 namespace spillway {
@@ -22,7 +23,7 @@ TEST(SamplerAllocationTest, EvenTheFirstTokenAllocatesNothing) {
   const std::vector<float> logits(kVocabulary, 1.0f);
   std::vector<TokenId> history;
   for (TokenId token = 0; token < kVocabulary; ++token) history.push_back(token);
-  const SamplingParams cases[] = {{.temperature = 0, .logprob = true},
+  const SamplingParams cases[] = {{.temperature = 0},
                                   {.frequency_penalty = 1, .repetition_penalty = 1.1f},
                                   {.top_p = 0.999f, .min_p = 0.1f},
                                   {.top_p = 0.9f, .top_k = kVocabulary - 1},
@@ -38,6 +39,18 @@ TEST(SamplerAllocationTest, EvenTheFirstTokenAllocatesNothing) {
 
     EXPECT_EQ(AllocationCount() - before, 0);
   }
+}
+
+TEST(LogprobScorerAllocationTest, EvenTheFirstScoreAllocatesNothing) {
+  constexpr int32_t kVocabulary = 5000;
+  const std::vector<float> logits(kVocabulary, 1.0f);  // all equal: every one is a candidate
+  std::vector<TokenLogprob> top(20);
+  LogprobScorer scorer(kVocabulary);
+  const int64_t before = AllocationCount();
+
+  scorer.Score(logits, 7, top);
+
+  EXPECT_EQ(AllocationCount() - before, 0);
 }
 
 }  // namespace

@@ -139,11 +139,11 @@ TEST(SamplerSimulationTest, AgreesWithTheTrivialSampler) {
     for (int round = 0; round < 700; ++round) {
       const Case c = cases.Next(vocabulary);
 
-      const absl::StatusOr<SampledChoice> choice = sampler.Sample(
+      const absl::StatusOr<TokenId> choice = sampler.Sample(
           c.logits, c.params, c.history, c.pending, c.prompt_tokens, c.banned, c.position);
 
       const TokenId expected = TrivialSample(c);
-      ASSERT_EQ(choice.ok() ? choice->token : -1, expected)
+      ASSERT_EQ(choice.ok() ? *choice : -1, expected)
           << "vocabulary " << vocabulary << ", round " << round;
     }
   }
@@ -155,7 +155,7 @@ double ChiSquare(const std::vector<float>& logits, const SamplingParams& params,
   Sampler sampler(static_cast<int32_t>(logits.size()));
   std::vector<int> counts(logits.size());
   for (int i = 0; i < draws; ++i) {
-    ++counts[static_cast<size_t>(sampler.Sample(logits, params, {}, -1, 0, {}, i)->token)];
+    ++counts[static_cast<size_t>(*sampler.Sample(logits, params, {}, -1, 0, {}, i))];
   }
   double chi_square = 0;
   double rest_expected = 0;

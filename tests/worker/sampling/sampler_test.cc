@@ -27,7 +27,7 @@ struct Row {
   std::vector<TokenId> banned = {};
 };
 
-absl::StatusOr<SampledChoice> SampleAt(const Row& row, int64_t position) {
+absl::StatusOr<TokenId> SampleAt(const Row& row, int64_t position) {
   Sampler sampler(static_cast<int32_t>(row.logits.size()));
   return sampler.Sample(row.logits, row.params, row.history, row.pending, row.prompt_tokens,
                         row.banned, position);
@@ -35,14 +35,14 @@ absl::StatusOr<SampledChoice> SampleAt(const Row& row, int64_t position) {
 
 TokenId Greedy(Row row) {
   row.params.temperature = 0;
-  return SampleAt(row, 0)->token;
+  return *SampleAt(row, 0);
 }
 
 // All tokens that come up in many draws.
 std::set<TokenId> Drawn(const Row& row) {
   std::set<TokenId> drawn;
   for (int64_t position = 0; position < 400; ++position) {
-    drawn.insert(SampleAt(row, position)->token);
+    drawn.insert(*SampleAt(row, position));
   }
   return drawn;
 }
@@ -105,10 +105,10 @@ TEST(SamplerTest, ForgetsTheHistoryOfTheLastCall) {
   const SamplingParams params{.temperature = 0, .frequency_penalty = 2};
   const std::vector<float> logits = {3, 4};
   const std::vector<TokenId> history = {1, 1, 1};
-  ASSERT_EQ(sampler.Sample(logits, params, history, -1, 0, {}, 3)->token, 0);
+  ASSERT_EQ(*sampler.Sample(logits, params, history, -1, 0, {}, 3), 0);
 
-  EXPECT_EQ(sampler.Sample(logits, params, {}, -1, 0, {}, 3)->token, 1);
-  EXPECT_EQ(sampler.Sample(logits, params, history, -1, 0, {}, 3)->token, 0);
+  EXPECT_EQ(*sampler.Sample(logits, params, {}, -1, 0, {}, 3), 1);
+  EXPECT_EQ(*sampler.Sample(logits, params, history, -1, 0, {}, 3), 0);
 }
 
 TEST(SamplerTest, BannedTokensAreOutWhateverTheirBias) {
@@ -216,16 +216,6 @@ TEST(SamplerTest, FailsWhenNothingCanBeChosen) {
   }
 }
 
-TEST(SamplerTest, LogprobIsOfTheModelsOwnLogits) {
-  const Row row{
-      .logits = {std::log(1.0f), std::log(5.0f), std::log(2.0f)},
-      .params = {.temperature = 0.1f, .top_k = 1, .logit_bias = {{2, 50.0f}}, .logprob = true}};
-  const SampledChoice choice = *SampleAt(row, 0);
-
-  EXPECT_EQ(choice.token, 2);
-  EXPECT_NEAR(choice.logprob, std::log(2.0 / 8), 1e-6);
-}
-
 TEST(SamplerTest, TheDrawLaysTheTokensOutById) {
   // Weights 1 : 3 : 4 (of 8), so the eighths of [0, 1) belong to 0, 1 1 1, 2 2 2 2.
   const std::vector<float> logits = {0, std::log(3.0f), std::log(4.0f)};
@@ -233,7 +223,7 @@ TEST(SamplerTest, TheDrawLaysTheTokensOutById) {
     for (int64_t position = 0; position < 100; ++position) {
       const double draw = UniformDraw(3, position);
       const TokenId expected = draw < 0.125 ? 0 : draw < 0.5 ? 1 : 2;
-      EXPECT_EQ(SampleAt({.logits = logits, .params = params}, position)->token, expected) << draw;
+      EXPECT_EQ(*SampleAt({.logits = logits, .params = params}, position), expected) << draw;
     }
   }
 }
@@ -246,14 +236,13 @@ TEST(SamplerTest, DependsOnSeedAndPositionAlone) {
   std::set<TokenId> by_seed;
   for (int i = 0; i < 50; ++i) {
     const SamplingParams params{.top_p = 0.9f, .seed = 11};
-    const TokenId fresh = SampleAt({.logits = logits, .params = params}, i)->token;
+    const TokenId fresh = *SampleAt({.logits = logits, .params = params}, i);
     // After whatever else it was used for.
-    (void)busy.Sample(logits, {.top_k = 7, .frequency_penalty = 1, .logprob = true}, {{1, 2, 3}}, 4,
-                      1, {{5}}, i);
-    EXPECT_EQ(busy.Sample(logits, params, {}, -1, 0, {}, i)->token, fresh);
+    (void)busy.Sample(logits, {.top_k = 7, .frequency_penalty = 1}, {{1, 2, 3}}, 4, 1, {{5}}, i);
+    EXPECT_EQ(*busy.Sample(logits, params, {}, -1, 0, {}, i), fresh);
     by_position.insert(fresh);
     const SamplingParams other{.top_p = 0.9f, .seed = static_cast<uint64_t>(i)};
-    by_seed.insert(SampleAt({.logits = logits, .params = other}, 0)->token);
+    by_seed.insert(*SampleAt({.logits = logits, .params = other}, 0));
   }
   EXPECT_GT(by_position.size(), 30u);
   EXPECT_GT(by_seed.size(), 30u);

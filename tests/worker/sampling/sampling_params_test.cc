@@ -31,7 +31,8 @@ TEST(SamplingParamsTest, AcceptsTheEndsOfEveryRange) {
                      .min_p = 0,
                      .presence_penalty = -2,
                      .frequency_penalty = -2,
-                     .repetition_penalty = 0.01f};
+                     .repetition_penalty = 0.01f,
+                     .top_logprobs = -1};
   low.logit_bias = {{0, -100.0f}};
   SamplingParams high{.temperature = 100,
                       .top_p = 1,
@@ -39,7 +40,8 @@ TEST(SamplingParamsTest, AcceptsTheEndsOfEveryRange) {
                       .min_p = 0.99f,
                       .presence_penalty = 2,
                       .frequency_penalty = 2,
-                      .repetition_penalty = 100};
+                      .repetition_penalty = 100,
+                      .top_logprobs = 20};
   high.logit_bias = {{kVocabulary - 1, 100.0f}};
 
   EXPECT_TRUE(low.Validate(kVocabulary).ok());
@@ -65,6 +67,8 @@ TEST(SamplingParamsTest, RefusesAndNamesTheField) {
       {"frequency_penalty is nan", [](SamplingParams& p) { p.frequency_penalty = kNan; }},
       {"repetition_penalty is 0", [](SamplingParams& p) { p.repetition_penalty = 0; }},
       {"repetition_penalty is 101", [](SamplingParams& p) { p.repetition_penalty = 101; }},
+      {"top_logprobs is -2", [](SamplingParams& p) { p.top_logprobs = -2; }},
+      {"top_logprobs is 21", [](SamplingParams& p) { p.top_logprobs = 21; }},
       {"repetition_penalty is nan", [](SamplingParams& p) { p.repetition_penalty = kNan; }},
       {"token 100, beyond 0 to 99", [](SamplingParams& p) { p.logit_bias = {{100, 1.0f}}; }},
       {"token -1, beyond 0 to 99", [](SamplingParams& p) { p.logit_bias = {{-1, 1.0f}}; }},
