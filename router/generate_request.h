@@ -31,6 +31,8 @@ struct SamplingOptions {
   float repetition_penalty = 1.0f;
   std::map<int32_t, float> logit_bias;
   std::optional<uint64_t> seed;  // none: the router draws one, so that a rerun can't differ
+  // -1: no log-probabilities; 0: the sampled token's; n: also those of the n likeliest.
+  int32_t top_logprobs = -1;
 };
 
 struct GenerateRequest {
@@ -49,9 +51,27 @@ struct GenerateRequest {
   absl::Duration timeout = absl::InfiniteDuration();  // to the end of the answer
 };
 
+// A token with its natural log-probability.
+struct TokenLogprob {
+  int32_t token_id = 0;
+  float logprob = 0;  // may be -infinity
+  std::string text;   // not always whole characters
+};
+
+// How likely the model held one token of the output.
+struct TokenLogprobs {
+  TokenLogprob token;
+  int32_t rank = 0;               // 1: no token was likelier
+  std::vector<TokenLogprob> top;  // the likeliest, the likeliest first
+  // Bytes of the choice's content before the first character that holds some of the token's text.
+  uint64_t content_begin = 0;
+};
+
 // The next piece of one choice's output. Settled: none of it is ever taken back.
 struct OutputDelta {
   std::string content;  // whole UTF-8 characters
+  // Where asked for: of the tokens whose text begins in `content`.
+  std::vector<TokenLogprobs> logprobs = {};
 
   bool empty() const { return content.empty(); }
 };

@@ -1,6 +1,7 @@
 #include "router/request_flow.h"
 
 #include <algorithm>
+#include <iterator>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -136,11 +137,10 @@ void RequestFlow::OnDelta(SequenceRef sequence, OutputDelta delta,
   }
   choice->content_bytes += delta.content.size();
   choice->held_tokens += static_cast<int32_t>(token_ids.size());
-  if (choice->held.empty()) {
-    choice->held = std::move(delta);
-  } else {
-    choice->held.content += delta.content;
-  }
+  choice->held.content += delta.content;
+  std::move(delta.logprobs.begin(), delta.logprobs.end(),
+            std::back_inserter(choice->unsettled_logprobs));
+  SettleLogprobs(*choice);
   EmitWhatIsDue(actions);
 }
 
@@ -160,6 +160,7 @@ void RequestFlow::OnFinished(SequenceRef sequence, FinishReason reason, const Us
   budget_.GiveBack(token_bytes);
   budget_bytes_ -= token_bytes;
   choice->token_ids = {};
+  choice->unsettled_logprobs = {};  // A stop string cut their text.
   EmitWhatIsDue(actions);
 }
 
@@ -268,6 +269,16 @@ void RequestFlow::EmitChoice(int32_t index, FlowActions& actions) {
     choice.held_finish.reset();
     ++finished_count_;
   }
+}
+
+// Those of which some text is there go with it.
+void RequestFlow::SettleLogprobs(Choice& choice) {
+  std::vector<TokenLogprobs>& from = choice.unsettled_logprobs;
+  const auto settled = std::find_if(from.begin(), from.end(), [&](const TokenLogprobs& logprobs) {
+    return logprobs.content_begin >= choice.content_bytes;
+  });
+  std::move(from.begin(), settled, std::back_inserter(choice.held.logprobs));
+  from.erase(from.begin(), settled);
 }
 
 void RequestFlow::KeepTokens(Choice& choice, std::span<const int32_t> token_ids) {

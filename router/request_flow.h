@@ -106,6 +106,8 @@ using FlowActions = std::vector<FlowAction>;
 // A worker is a peer: events that don't fit the state (a delta after the end, an unknown choice, a
 // stale attempt) change nothing and are counted in ignored_events().
 //
+// Log-probabilities come with their tokens, and wait here until the text of those does.
+//
 // Resume: the flow keeps the token ids of unfinished choices, and takes their bytes and the
 // prompt's from `budget`. When the budget is spent the flow stops being resumable, gives its bytes
 // back, and the loss of a worker is then its end ("worker_lost").
@@ -195,7 +197,10 @@ class RequestFlow {
     std::vector<int32_t> token_ids;  // so far; empty when not resumable
     uint64_t content_bytes = 0;      // of text so far, emitted or held back here
     OutputDelta held;                // not emitted before EmitStarted
-    int32_t held_tokens = 0;         // not yet told in an EmitDelta
+    // Of tokens whose text a worker holds back. Kept here, since after a resume no worker tells
+    // them again.
+    std::vector<TokenLogprobs> unsettled_logprobs;
+    int32_t held_tokens = 0;  // not yet told in an EmitDelta
     std::optional<Finish> held_finish;
   };
 
@@ -206,6 +211,7 @@ class RequestFlow {
   static bool IsOnWorker(const Choice& choice);
   void EmitWhatIsDue(FlowActions& actions);
   void EmitChoice(int32_t index, FlowActions& actions);
+  static void SettleLogprobs(Choice& choice);
   void KeepTokens(Choice& choice, std::span<const int32_t> token_ids);
   void StopBeingResumable();
   void Resubmit(int32_t index, GenerateError setback, absl::Time now, FlowActions& actions);

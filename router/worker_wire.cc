@@ -45,7 +45,7 @@ void SetSampling(const SamplingOptions& options, uint64_t seed, wire::SamplingPa
   out.set_frequency_penalty(options.frequency_penalty);
   out.set_repetition_penalty(options.repetition_penalty);
   for (const auto& [token, bias] : options.logit_bias) (*out.mutable_logit_bias())[token] = bias;
-  out.set_top_logprobs(-1);
+  if (options.top_logprobs >= 0) out.set_top_logprobs(options.top_logprobs);
 }
 
 GenerateError MakeError(absl::StatusCode code, std::string_view reason,
@@ -58,6 +58,22 @@ GenerateError FromFailed(const wire::Failed& failed) {
   return MakeError(
       known ? static_cast<absl::StatusCode>(failed.code()) : absl::StatusCode::kInternal,
       failed.reason(), failed.message());
+}
+
+TokenLogprob FromTokenLogprob(wire::TokenLogprob& from) {
+  return {.token_id = from.token_id(),
+          .logprob = from.logprob(),
+          .text = std::move(*from.mutable_text())};
+}
+
+TokenLogprobs FromTokenLogprobs(wire::TokenLogprobs& from) {
+  TokenLogprobs out = {.token = FromTokenLogprob(*from.mutable_token()),
+                       .rank = from.rank(),
+                       .top = {},
+                       .content_begin = static_cast<uint64_t>(from.content_begin())};
+  out.top.reserve(static_cast<size_t>(from.top_size()));
+  for (wire::TokenLogprob& top : *from.mutable_top()) out.top.push_back(FromTokenLogprob(top));
+  return out;
 }
 
 Usage FromUsage(const wire::Usage& usage) {
@@ -120,8 +136,12 @@ std::optional<UpstreamEvent> FromSequenceEvent(wire::SequenceEvent& event) {
       return out;
     case wire::SequenceEvent::kDelta: {
       wire::Delta& delta = *event.mutable_delta();
-      out.what = DeltaEvent{.output = {.content = std::move(*delta.mutable_content())},
-                            .token_ids = {delta.token_ids().begin(), delta.token_ids().end()}};
+      DeltaEvent what = {.output = {.content = std::move(*delta.mutable_content())},
+                         .token_ids = {delta.token_ids().begin(), delta.token_ids().end()}};
+      for (wire::TokenLogprobs& logprobs : *delta.mutable_logprobs()) {
+        what.output.logprobs.push_back(FromTokenLogprobs(logprobs));
+      }
+      out.what = std::move(what);
       return out;
     }
     case wire::SequenceEvent::kFinished:

@@ -39,7 +39,10 @@ std::string Text(uint64_t seed, int32_t tokens) {
 class ClientOracle {
  public:
   ClientOracle(int32_t choices, uint64_t seed)
-      : seed_(seed), texts_(static_cast<size_t>(choices)), finished_(texts_.size()) {}
+      : seed_(seed),
+        texts_(static_cast<size_t>(choices)),
+        logprobs_(texts_.size()),
+        finished_(texts_.size()) {}
 
   void Accepted(int32_t prompt_tokens) {
     ASSERT_FALSE(accepted_ || over_);
@@ -55,9 +58,17 @@ class ClientOracle {
     ASSERT_FALSE(finished_.at(delta.choice));
     ASSERT_FALSE(delta.output.content.empty());
     texts_.at(delta.choice) += delta.output.content;
+    // At any moment the client has the logprobs of the tokens whose text has begun, in order.
+    int32_t& told = logprobs_.at(delta.choice);
+    for (const TokenLogprobs& logprobs : delta.output.logprobs) {
+      ASSERT_EQ(logprobs.token.token_id, told);
+      ++told;
+    }
     // At any moment the client has an unbroken beginning.
     const uint64_t seed = seed_ + static_cast<uint64_t>(delta.choice);
     ASSERT_TRUE(Text(seed, AnswerTokens(seed)).starts_with(texts_.at(delta.choice)));
+    ASSERT_GE(Text(seed, told).size(), texts_.at(delta.choice).size());
+    ASSERT_TRUE(told == 0 || Text(seed, told - 1).size() < texts_.at(delta.choice).size());
   }
   void Finished(const EmitFinishedAction& finished) {
     ASSERT_TRUE(started_ && !over_);
@@ -77,6 +88,7 @@ class ClientOracle {
  private:
   const uint64_t seed_;
   std::vector<std::string> texts_;
+  std::vector<int32_t> logprobs_;  // how many of each choice were told
   std::vector<bool> finished_;
   bool accepted_ = false;
   bool started_ = false;
@@ -258,7 +270,12 @@ class Simulation {
     const int32_t total = AnswerTokens(sequence.seed);
     const int32_t count = std::min(Uniform(0, 3), total - sequence.tokens);
     std::vector<int32_t> tokens;
-    for (int32_t i = 0; i < count; ++i) tokens.push_back(sequence.tokens + i);
+    OutputDelta delta;
+    for (int32_t i = sequence.tokens; i < sequence.tokens + count; ++i) {
+      tokens.push_back(i);
+      delta.logprobs.push_back(
+          {.token = {.token_id = i}, .content_begin = Text(sequence.seed, i).size()});
+    }
     sequence.tokens += count;
     const bool finishes = sequence.tokens == total && OneIn(2);
     const std::string text = Text(sequence.seed, sequence.tokens);
@@ -266,9 +283,9 @@ class Simulation {
     const size_t sent =
         finishes ? unsent : static_cast<size_t>(Uniform(0, static_cast<int>(unsent)));
     const SequenceRef ref = sequence.ref;
-    std::string content = text.substr(sequence.content_bytes, sent);
+    delta.content = text.substr(sequence.content_bytes, sent);
     sequence.content_bytes += sent;
-    flow.OnDelta(ref, {std::move(content)}, tokens, actions);
+    flow.OnDelta(ref, std::move(delta), tokens, actions);
     if (finishes && !flow.ended()) {
       sequences_.erase(at);
       flow.OnFinished(ref, FinishReason::kStop,

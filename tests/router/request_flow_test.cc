@@ -38,7 +38,12 @@ std::string Words(const FlowAction& action) {
         } else if constexpr (std::is_same_v<Action, EmitStartedAction>) {
           return absl::StrCat("started ", a.cached_tokens);
         } else if constexpr (std::is_same_v<Action, EmitDeltaAction>) {
-          return absl::StrCat("delta ", a.choice, " '", a.output.content, "' ", a.token_count);
+          std::string text =
+              absl::StrCat("delta ", a.choice, " '", a.output.content, "' ", a.token_count);
+          for (const TokenLogprobs& logprobs : a.output.logprobs) {
+            absl::StrAppend(&text, " [", logprobs.token.text, "]");
+          }
+          return text;
         } else if constexpr (std::is_same_v<Action, EmitFinishedAction>) {
           return absl::StrCat("finished ", a.choice,
                               a.reason == FinishReason::kStop ? " stop" : " length", " ",
@@ -85,6 +90,15 @@ class RequestFlowTest : public ::testing::Test {
   static std::vector<int32_t> Tokens(int32_t count) {
     return std::vector<int32_t>(static_cast<size_t>(count), 7);
   }
+  // A delta with the logprobs of tokens whose texts begin at these places.
+  static OutputDelta Scored(std::string content,
+                            std::vector<std::pair<std::string, uint64_t>> tokens) {
+    OutputDelta delta = {std::move(content)};
+    for (auto& [text, begin] : tokens) {
+      delta.logprobs.push_back({.token = {.text = std::move(text)}, .content_begin = begin});
+    }
+    return delta;
+  }
   static GenerateError Error(absl::StatusCode code, std::string reason) {
     return {.status = absl::Status(code, "said by a worker"), .reason = std::move(reason)};
   }
@@ -124,6 +138,48 @@ TEST_F(RequestFlowTest, TokensWithoutTextAreCountedWithTheNextText) {
   EXPECT_THAT(Take(), IsEmpty());
   flow.OnDelta({0, 0}, {"é"}, Tokens(1), actions_);
   EXPECT_THAT(Take(), ElementsAre("delta 0 'é' 3"));
+}
+
+TEST_F(RequestFlowTest, LogprobsGoWithTheFirstTextOfTheirTokens) {
+  RequestFlow& flow = MakeSubmitted();
+  flow.OnAccepted({0, 0}, 5, actions_);
+  flow.OnStarted({0, 0}, 0, actions_);
+  Take();
+  flow.OnDelta({0, 0}, Scored("a", {{"a<", 0}}), Tokens(1), actions_);  // "<" may begin a stop
+  EXPECT_THAT(Take(), ElementsAre("delta 0 'a' 1 [a<]"));
+  flow.OnDelta({0, 0}, Scored("", {{"b", 2}}), Tokens(1), actions_);
+  EXPECT_THAT(Take(), IsEmpty());
+  flow.OnDelta({0, 0}, Scored("<b", {{"\xc3", 3}}), Tokens(1), actions_);
+  EXPECT_THAT(Take(), ElementsAre("delta 0 '<b' 2 [b]"));
+  // Half a character, then the whole: both tokens' text is in it.
+  flow.OnDelta({0, 0}, Scored("é", {{"\xa9", 3}}), Tokens(1), actions_);
+  EXPECT_THAT(Take(), ElementsAre("delta 0 'é' 1 [\xc3] [\xa9]"));
+}
+
+TEST_F(RequestFlowTest, LogprobsOfTextThatAStopStringCutsAreNeverTold) {
+  RequestFlow& flow = MakeSubmitted();
+  flow.OnAccepted({0, 0}, 5, actions_);
+  flow.OnStarted({0, 0}, 0, actions_);
+  Take();
+  flow.OnDelta({0, 0}, Scored("ab", {{"a", 0}, {"b", 1}, {"stop", 2}}), Tokens(3), actions_);
+  flow.OnFinished({0, 0}, FinishReason::kStop, {5, 0, 3}, actions_);
+  EXPECT_THAT(Take(), ElementsAre("delta 0 'ab' 3 [a] [b]", "finished 0 stop 5+3 cached 0"));
+}
+
+TEST_F(RequestFlowTest, LogprobsOfHeldBackTextOutliveTheirWorker) {
+  RequestFlow& flow = MakeSubmitted();
+  flow.OnAccepted({0, 0}, 5, actions_);
+  flow.OnStarted({0, 0}, 0, actions_);
+  flow.OnDelta({0, 0}, Scored("a", {{"a", 0}}), Tokens(1), actions_);
+  flow.OnDelta({0, 0}, Scored("", {{"b", 1}}), Tokens(1), actions_);
+  flow.OnLost({0, 0}, kNow, actions_);
+  flow.OnPlaced(kZero, kSecond, actions_);
+  flow.OnAccepted({0, 1}, 5, actions_);
+  flow.OnStarted({0, 1}, 0, actions_);
+  Take();
+  // The next worker has the text of both, and the logprobs of what it samples itself.
+  flow.OnDelta({0, 1}, Scored("bc", {{"c", 2}}), Tokens(1), actions_);
+  EXPECT_THAT(Take(), ElementsAre("delta 0 'bc' 2 [b] [c]"));
 }
 
 TEST_F(RequestFlowTest, EachChoiceHasItsOwnSeedAndOnePlaceToRun) {

@@ -56,7 +56,7 @@ TEST(ToGenerateSpec, CarriesAllThatARerunNeeds) {
   EXPECT_EQ(spec.sampling().frequency_penalty(), 2);
   EXPECT_EQ(spec.sampling().repetition_penalty(), 3);
   EXPECT_EQ(spec.sampling().logit_bias().at(7), -1.5f);
-  EXPECT_EQ(spec.sampling().top_logprobs(), -1);
+  EXPECT_FALSE(spec.sampling().has_top_logprobs());
   EXPECT_THAT(spec.stop_strings(), ElementsAre("stop"));
   EXPECT_THAT(spec.stop_token_ids(), ElementsAre(9));
   EXPECT_EQ(spec.new_tokens_max(), 10);
@@ -66,6 +66,14 @@ TEST(ToGenerateSpec, CarriesAllThatARerunNeeds) {
   EXPECT_EQ(spec.deadline_ms(), 2000);
   EXPECT_THAT(spec.resumed_token_ids(), ElementsAre(4, 5));
   EXPECT_EQ(spec.resumed_content_bytes(), 6);
+}
+
+TEST(ToGenerateSpec, AsksForLogprobsOnlyWhereTheRequestDoes) {
+  GenerateRequest request;
+  request.sampling.top_logprobs = 0;
+  const wire::GenerateSpec spec = ToGenerateSpec({.request = request, .resumed_token_ids = {}});
+  EXPECT_TRUE(spec.sampling().has_top_logprobs());
+  EXPECT_EQ(spec.sampling().top_logprobs(), 0);
 }
 
 TEST(ToGenerateSpec, TimeThatIsAlmostUpIsNotEndlessTime) {
@@ -153,6 +161,23 @@ TEST(FromSequenceEvent, TakesTextTokensAndUsage) {
   EXPECT_EQ(out.sequence_id, 8u);
   EXPECT_EQ(std::get<DeltaEvent>(out.what).output.content, "hi");
   EXPECT_THAT(std::get<DeltaEvent>(out.what).token_ids, ElementsAre(3));
+
+  event.mutable_delta()->add_token_ids(3);
+  wire::TokenLogprobs& sent = *event.mutable_delta()->add_logprobs();
+  sent.mutable_token()->set_token_id(3);
+  sent.mutable_token()->set_logprob(-0.5f);
+  sent.mutable_token()->set_text("\xe4");
+  sent.set_rank(2);
+  sent.add_top()->set_token_id(9);
+  sent.set_content_begin(17);
+  const UpstreamEvent scored = FromSequenceEvent(event).value();
+  const TokenLogprobs& got = std::get<DeltaEvent>(scored.what).output.logprobs.at(0);
+  EXPECT_EQ(got.token.token_id, 3);
+  EXPECT_EQ(got.token.logprob, -0.5f);
+  EXPECT_EQ(got.token.text, "\xe4");
+  EXPECT_EQ(got.rank, 2);
+  EXPECT_EQ(got.top.at(0).token_id, 9);
+  EXPECT_EQ(got.content_begin, 17u);
 
   event.mutable_finished()->set_reason(wire::FINISH_REASON_LENGTH);
   event.mutable_finished()->mutable_usage()->set_completion_tokens(4);
