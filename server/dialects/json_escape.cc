@@ -6,29 +6,6 @@
 namespace spillway {
 namespace {
 
-// The length of the well-formed UTF-8 character that `text` begins with, 0 if none does
-// (Unicode 15, table 3-7: no overlong forms, no surrogates, nothing over U+10FFFF).
-size_t CharacterBytes(std::string_view text) {
-  const auto byte = [text](size_t i) { return static_cast<uint8_t>(text[i]); };
-  const auto in = [&](size_t i, uint8_t low, uint8_t high) {
-    return i < text.size() && byte(i) >= low && byte(i) <= high;
-  };
-  const uint8_t lead = byte(0);
-  if (lead < 0x80) return 1;
-  if (lead >= 0xc2 && lead <= 0xdf) return in(1, 0x80, 0xbf) ? 2 : 0;
-  if (lead >= 0xe0 && lead <= 0xef) {
-    const uint8_t low = lead == 0xe0 ? 0xa0 : 0x80;
-    const uint8_t high = lead == 0xed ? 0x9f : 0xbf;
-    return in(1, low, high) && in(2, 0x80, 0xbf) ? 3 : 0;
-  }
-  if (lead >= 0xf0 && lead <= 0xf4) {
-    const uint8_t low = lead == 0xf0 ? 0x90 : 0x80;
-    const uint8_t high = lead == 0xf4 ? 0x8f : 0xbf;
-    return in(1, low, high) && in(2, 0x80, 0xbf) && in(3, 0x80, 0xbf) ? 4 : 0;
-  }
-  return 0;
-}
-
 void AppendControl(std::string& out, uint8_t c) {
   static constexpr char kDigits[] = "0123456789abcdef";
   switch (c) {
@@ -50,6 +27,27 @@ void AppendControl(std::string& out, uint8_t c) {
 
 }  // namespace
 
+size_t Utf8CharacterBytes(std::string_view text) {
+  const auto byte = [text](size_t i) { return static_cast<uint8_t>(text[i]); };
+  const auto in = [&](size_t i, uint8_t low, uint8_t high) {
+    return i < text.size() && byte(i) >= low && byte(i) <= high;
+  };
+  const uint8_t lead = byte(0);
+  if (lead < 0x80) return 1;
+  if (lead >= 0xc2 && lead <= 0xdf) return in(1, 0x80, 0xbf) ? 2 : 0;
+  if (lead >= 0xe0 && lead <= 0xef) {
+    const uint8_t low = lead == 0xe0 ? 0xa0 : 0x80;
+    const uint8_t high = lead == 0xed ? 0x9f : 0xbf;
+    return in(1, low, high) && in(2, 0x80, 0xbf) ? 3 : 0;
+  }
+  if (lead >= 0xf0 && lead <= 0xf4) {
+    const uint8_t low = lead == 0xf0 ? 0x90 : 0x80;
+    const uint8_t high = lead == 0xf4 ? 0x8f : 0xbf;
+    return in(1, low, high) && in(2, 0x80, 0xbf) && in(3, 0x80, 0xbf) ? 4 : 0;
+  }
+  return 0;
+}
+
 void AppendJsonEscaped(std::string& out, std::string_view text) {
   size_t run = 0;  // [run, i) can be copied as it is
   size_t i = 0;
@@ -57,7 +55,7 @@ void AppendJsonEscaped(std::string& out, std::string_view text) {
   while (i < text.size()) {
     const auto c = static_cast<uint8_t>(text[i]);
     if (c >= 0x80) {
-      const size_t bytes = CharacterBytes(text.substr(i));
+      const size_t bytes = Utf8CharacterBytes(text.substr(i));
       if (bytes > 0) {
         i += bytes;
         continue;

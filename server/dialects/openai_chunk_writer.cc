@@ -10,6 +10,9 @@ namespace {
 
 // Escaped, a byte takes at most six: "\u0001".
 constexpr size_t kContentBytesMax = 8u << 10;
+// Of a chunk's log-probabilities; the one that goes beyond it is the last.
+constexpr size_t kLogprobsBytesMax = 8u << 10;
+constexpr std::string_view kNoLogprobs = "null";
 
 void AppendInt(std::string& out, int64_t value) {
   char digits[20];
@@ -54,9 +57,9 @@ void OpenAiChunkWriter::AppendRole(int32_t choice, std::string& out) const {
   out += tail_;
 }
 
-void OpenAiChunkWriter::AppendContent(int32_t choice, std::string_view content,
-                                      std::string& out) const {
-  while (!content.empty()) {
+void OpenAiChunkWriter::AppendText(int32_t choice, std::string_view content,
+                                   std::string_view logprobs, std::string& out) const {
+  do {
     const std::string_view part = WholeCharacters(content, kContentBytesMax);
     content.remove_prefix(part.size());
     out += head_;
@@ -64,10 +67,43 @@ void OpenAiChunkWriter::AppendContent(int32_t choice, std::string_view content,
     AppendInt(out, choice);
     out += endpoint_ == OpenAiEndpoint::kChat ? ",\"delta\":{\"content\":\"" : ",\"text\":\"";
     AppendJsonEscaped(out, part);
-    out += endpoint_ == OpenAiEndpoint::kChat ? "\"},\"logprobs\":null,\"finish_reason\":null"
-                                              : "\",\"logprobs\":null,\"finish_reason\":null";
+    out += endpoint_ == OpenAiEndpoint::kChat ? "\"},\"logprobs\":" : "\",\"logprobs\":";
+    out += logprobs;
+    out += ",\"finish_reason\":null";
     out += tail_;
+    logprobs = kNoLogprobs;
+  } while (!content.empty());
+}
+
+void OpenAiChunkWriter::AppendContent(int32_t choice, std::string_view content,
+                                      std::string& out) const {
+  if (!content.empty()) AppendText(choice, content, kNoLogprobs, out);
+}
+
+void OpenAiChunkWriter::AppendScored(int32_t choice, const OutputDelta& delta,
+                                     TextPosition& position, std::string& out) const {
+  const std::string_view content = delta.content;
+  const uint64_t begin = position.bytes;
+  OpenAiLogprobs logprobs(endpoint_);
+  size_t written = 0;
+  size_t seen = 0;
+  const auto write_up_to = [&](size_t end) {
+    std::string json;
+    logprobs.AppendTo(json);
+    AppendText(choice, content.substr(written, end - written), json, out);
+    written = end;
+    logprobs.Clear();
+  };
+  for (const TokenLogprobs& token : delta.logprobs) {
+    // In range whatever a worker says.
+    const size_t at = std::clamp(token.content_begin, begin + seen, begin + content.size()) - begin;
+    position.Advance(content.substr(seen, at - seen));
+    seen = at;
+    if (logprobs.bytes() > kLogprobsBytesMax || at - written > kContentBytesMax) write_up_to(at);
+    logprobs.Add(token, position.characters);
   }
+  position.Advance(content.substr(seen));
+  write_up_to(content.size());
 }
 
 void OpenAiChunkWriter::AppendFinish(int32_t choice, FinishReason reason, std::string& out) const {

@@ -5,10 +5,10 @@
 #include <string_view>
 
 #include "router/generate_request.h"
+#include "server/dialects/openai_endpoint.h"
+#include "server/dialects/openai_logprobs.h"
 
 namespace spillway {
-
-enum class OpenAiEndpoint { kChat, kCompletions };
 
 // What every chunk and answer of one request repeats.
 struct OpenAiIdentity {
@@ -32,6 +32,10 @@ class OpenAiChunkWriter {
   // The first chunk of a choice; nothing for completions, which have none.
   void AppendRole(int32_t choice, std::string& out) const;
   void AppendContent(int32_t choice, std::string_view content, std::string& out) const;
+  // With log-probabilities, each in the chunk that has the beginning of its token's text.
+  // `position` is where the delta begins in the choice's text; it is moved to its end.
+  void AppendScored(int32_t choice, const OutputDelta& delta, TextPosition& position,
+                    std::string& out) const;
   void AppendFinish(int32_t choice, FinishReason reason, std::string& out) const;
   // The chunk without choices.
   void AppendUsage(const Usage& usage, std::string& out) const;
@@ -41,6 +45,10 @@ class OpenAiChunkWriter {
   static void AppendKeepAlive(std::string& out) { out += ": keep-alive\n\n"; }
 
  private:
+  // In as many chunks as it takes; the first has `logprobs`, a JSON value.
+  void AppendText(int32_t choice, std::string_view content, std::string_view logprobs,
+                  std::string& out) const;
+
   const OpenAiEndpoint endpoint_;
   std::string head_;  // from "data: " to "choices":[
   std::string tail_;  // from after finish_reason's value to the blank line

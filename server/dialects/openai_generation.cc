@@ -1,5 +1,6 @@
 #include "server/dialects/openai_generation.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -14,11 +15,12 @@ OpenAiGeneration::OpenAiGeneration(OpenAiIdentity identity, OpenAiRequest reques
     : identity_(std::move(identity)),
       stream_(request.stream),
       include_usage_(request.include_usage),
+      logprobs_(request.generate.sampling.top_logprobs >= 0),
       timings_(timings),
       chunks_(identity_, request.include_usage),
       shard_(shard),
       writer_(writer),
-      choices_(static_cast<size_t>(request.generate.choices)),
+      choices_(static_cast<size_t>(request.generate.choices), Choice(identity_.endpoint)),
       unfinished_(choices_.size()) {
   CHECK(!choices_.empty());
   request_ = shard_.Submit(std::move(request.generate), *this);
@@ -41,11 +43,27 @@ void OpenAiGeneration::OnStarted(int32_t cached_tokens) {
 void OpenAiGeneration::OnDelta(int32_t choice, const OutputDelta& delta, int32_t) {
   Choice& target = choices_.at(static_cast<size_t>(choice));
   if (!stream_) {
-    target.text += delta.content;
+    AddToAnswer(target, delta);
     return;
   }
   if (!streaming_) BeginStream();
-  chunks_.AppendContent(choice, delta.content, events_);
+  if (logprobs_) {
+    chunks_.AppendScored(choice, delta, target.position, events_);
+  } else {
+    chunks_.AppendContent(choice, delta.content, events_);
+  }
+}
+
+void OpenAiGeneration::AddToAnswer(Choice& choice, const OutputDelta& delta) const {
+  choice.text += delta.content;
+  if (!logprobs_) return;
+  const std::string_view text = choice.text;
+  for (const TokenLogprobs& token : delta.logprobs) {
+    const uint64_t begin =
+        std::clamp<uint64_t>(token.content_begin, choice.position.bytes, text.size());
+    choice.position.Advance(text.substr(choice.position.bytes, begin - choice.position.bytes));
+    choice.logprobs.Add(token, choice.position.characters);
+  }
 }
 
 void OpenAiGeneration::OnFinished(int32_t choice, FinishReason reason, const Usage& usage) {
@@ -139,7 +157,13 @@ std::string OpenAiGeneration::WholeAnswer() const {
                     chat ? ",\"message\":{\"role\":\"assistant\",\"content\":" : ",\"text\":");
     AppendJsonString(out, choice.text);
     if (chat) out += ",\"refusal\":null}";
-    out += ",\"logprobs\":null,\"finish_reason\":\"";
+    out += ",\"logprobs\":";
+    if (logprobs_) {
+      choice.logprobs.AppendTo(out);
+    } else {
+      out += "null";
+    }
+    out += ",\"finish_reason\":\"";
     out += OpenAiFinishReason(choice.reason);
     out += "\"}";
   }

@@ -7,6 +7,7 @@
 #include "absl/time/time.h"
 #include "router/router.h"
 #include "server/dialects/openai_chunk_writer.h"
+#include "server/dialects/openai_logprobs.h"
 #include "server/dialects/openai_request.h"
 #include "server/http/http_types.h"
 
@@ -44,11 +45,16 @@ class OpenAiGeneration : public HttpOperation, public ResponseSink {
 
  private:
   struct Choice {
-    std::string text;  // only when not streaming
+    explicit Choice(OpenAiEndpoint endpoint) : logprobs(endpoint) {}
+
+    std::string text;         // only when not streaming
+    OpenAiLogprobs logprobs;  // likewise
+    TextPosition position;    // how much text has come; only with log-probabilities
     bool finished = false;
     FinishReason reason = FinishReason::kStop;
   };
 
+  void AddToAnswer(Choice& choice, const OutputDelta& delta) const;
   void BeginStream();
   void WriteEvents(bool flush);
   void Complete();
@@ -57,6 +63,7 @@ class OpenAiGeneration : public HttpOperation, public ResponseSink {
   const OpenAiIdentity identity_;
   const bool stream_;
   const bool include_usage_;
+  const bool logprobs_;
   const OpenAiTimings timings_;
   const OpenAiChunkWriter chunks_;
   RouterShard& shard_;

@@ -18,6 +18,9 @@ namespace {
 using nlohmann::json;
 
 constexpr int64_t kTokenIdMax = std::numeric_limits<int32_t>::max();
+// OpenAI's own limits.
+constexpr int64_t kChatLogprobsMax = 20;
+constexpr int64_t kCompletionLogprobsMax = 5;
 
 void RefuseUnsupported(FieldReader& reader, const char* name, const char* what) {
   reader.Fail(name, absl::StrCat(name, ": ", what));
@@ -250,21 +253,28 @@ void ReadPrompt(FieldReader& reader, const OpenAiLimits& limits, GenerateRequest
                            limits.prompt_token_ids_max, " token ids, not ", ShowJson(*prompt)));
 }
 
-void RefuseChatFeatures(FieldReader& reader) {
-  if (reader.Bool("logprobs").value_or(false) ||
-      reader.Integer("top_logprobs", 0, 20).value_or(0) > 0) {
-    RefuseUnsupported(reader, "logprobs", "not supported yet");
+void ReadChatLogprobs(FieldReader& reader, GenerateRequest& request) {
+  const bool logprobs = reader.Bool("logprobs").value_or(false);
+  const auto top = reader.Integer("top_logprobs", 0, kChatLogprobsMax);
+  if (logprobs) request.sampling.top_logprobs = static_cast<int32_t>(top.value_or(0));
+  if (!logprobs && top.value_or(0) > 0) {
+    reader.Fail("top_logprobs", "top_logprobs needs \"logprobs\": true");
   }
+}
+
+void RefuseChatFeatures(FieldReader& reader) {
   const json* modalities = reader.Find("modalities");
   if (modalities != nullptr && *modalities != json::array({"text"})) {
     RefuseUnsupported(reader, "modalities", "only [\"text\"] is supported");
   }
 }
 
+void ReadCompletionLogprobs(FieldReader& reader, GenerateRequest& request) {
+  const auto top = reader.Integer("logprobs", 0, kCompletionLogprobsMax);
+  if (top) request.sampling.top_logprobs = static_cast<int32_t>(*top);
+}
+
 void RefuseCompletionFeatures(FieldReader& reader, const GenerateRequest& request) {
-  if (reader.Find("logprobs") != nullptr) {
-    RefuseUnsupported(reader, "logprobs", "not supported yet");
-  }
   if (reader.Bool("echo").value_or(false)) RefuseUnsupported(reader, "echo", "not supported yet");
   if (!reader.String("suffix").value_or("").empty()) {
     RefuseUnsupported(reader, "suffix", "not supported");
@@ -297,6 +307,7 @@ OpenAiParseResult ParseChatRequest(std::string_view body, const OpenAiLimits& li
   ReadResponseFormat(reader);
   ReadTools(reader, prompt);
   ReadTemplateOptions(reader, prompt);
+  ReadChatLogprobs(reader, request.generate);
   RefuseChatFeatures(reader);
   request.generate.prompt = std::move(prompt);
   return Finish(reader, std::move(request));
@@ -310,6 +321,7 @@ OpenAiParseResult ParseCompletionRequest(std::string_view body, const OpenAiLimi
   ReadPrompt(reader, limits, request.generate);
   // OpenAI's default for this endpoint.
   ReadCommon(reader, limits, /*default_max=*/16, request);
+  ReadCompletionLogprobs(reader, request.generate);
   RefuseCompletionFeatures(reader, request.generate);
   return Finish(reader, std::move(request));
 }

@@ -1,5 +1,7 @@
 """What people do with OpenAI's Python SDK works, and says the same streamed and whole."""
 
+import math
+
 import openai
 import pytest
 
@@ -132,6 +134,95 @@ def test_logit_bias_decides(client, model):
     assert text and text == text[:len(text) // 3] * 3
 
 
+def entries(chunks):
+    """(text, logprobs) of each chunk of a stream that has either."""
+    for chunk in chunks:
+        for part in chunk.choices:
+            text = part.delta.content or "" if hasattr(part, "delta") else part.text
+            if text or part.logprobs:
+                yield text, part.logprobs
+
+
+# The answer has characters of several tokens each.
+RARE = [{"role": "user", "content": "Write 5 emojis: 😀 🦜 🏔️ and the Chinese word for parrot: 鹦鹉"}]
+
+
+def test_logprobs_have_the_bytes_of_the_text(client, model):
+    options = {"messages": RARE, "logprobs": True, "top_logprobs": 20, "seed": 5, "temperature": 1,
+               "logit_bias": {"164": 8}, "max_tokens": 40}
+    whole = chat(client, model, **options).choices[0]
+    content = whole.logprobs.content
+    text = b"".join(bytes(entry.bytes) for entry in content)
+    assert text.decode(errors="replace") == whole.message.content
+    assert any(entry.token.startswith("\\x") for entry in content), "no character was cut"
+    for entry in content:
+        tops = entry.top_logprobs
+        assert len(tops) == 20
+        assert [top.logprob for top in tops] == sorted((top.logprob for top in tops), reverse=True)
+        assert 0.2 < sum(math.exp(top.logprob) for top in tops) < 1.0001
+        same = [top for top in tops if top.bytes == entry.bytes]
+        assert same and same[0].logprob == entry.logprob or entry.logprob <= tops[-1].logprob
+
+    streamed = []
+    for text, logprobs in entries(chat(client, model, **options, stream=True)):
+        streamed.extend(logprobs.content if logprobs else [])
+        # Aligned: the text so far never has more than the tokens so far.
+        assert bool(text) == bool(logprobs)
+    assert streamed == content
+
+
+def test_logprobs_do_not_depend_on_how_the_token_was_chosen(client, model):
+    plain = chat(client, model, max_tokens=1, logprobs=True, top_logprobs=3).choices[0].logprobs
+    hot = chat(client, model, max_tokens=1, logprobs=True, top_logprobs=3, temperature=2, seed=1,
+               presence_penalty=2, logit_bias={"28": 100}).choices[0].logprobs
+    assert hot.content[0].top_logprobs == plain.content[0].top_logprobs
+    assert hot.content[0].token == ","
+    assert hot.content[0].logprob < plain.content[0].logprob
+
+
+def test_logprobs_of_a_stop_string_are_cut_with_it(client, model):
+    options = {"logprobs": True, "max_tokens": 48}
+    whole = chat(client, model, **options).choices[0]
+    stop = "".join(entry.token for entry in whole.logprobs.content[10:12])
+    stopped = chat(client, model, **options, stop=stop).choices[0]
+    assert stopped.finish_reason == "stop"
+    text = b"".join(bytes(entry.bytes) for entry in stopped.logprobs.content).decode()
+    assert text.startswith(stopped.message.content)
+    assert stopped.logprobs.content == whole.logprobs.content[:len(stopped.logprobs.content)]
+    streamed = []
+    for text, logprobs in entries(chat(client, model, **options, stop=stop, stream=True)):
+        streamed.extend(logprobs.content if logprobs else [])
+    assert streamed == stopped.logprobs.content
+
+
+def test_completion_logprobs(client, model):
+    options = {"model": model, "prompt": "Ein Vogel heißt 鹦鹉 oder 🦜, naïve 鹦鹉 🦜 鹦", "max_tokens": 24,
+               "temperature": 0, "logprobs": 5}
+    choice = client.completions.create(**options).choices[0]
+    told = choice.logprobs
+    assert len(told.tokens) == len(told.token_logprobs) == len(told.top_logprobs) == 24
+    assert told.text_offset[0] == 0 and told.text_offset == sorted(told.text_offset)
+    assert any(token.startswith("bytes:") for token in told.tokens), "no character was cut"
+    for token, offset, logprob, top in zip(told.tokens, told.text_offset, told.token_logprobs,
+                                           told.top_logprobs):
+        assert top[token] == logprob
+        assert max(top.values()) == logprob  # greedy
+        assert 5 <= len(top) <= 6
+        assert token.startswith("bytes:") or choice.text[offset:].startswith(token)
+    streamed = [[], [], [], []]
+    for _, logprobs in entries(client.completions.create(**options, stream=True)):
+        if logprobs:
+            for to, part in zip(streamed, (logprobs.tokens, logprobs.text_offset,
+                                           logprobs.token_logprobs, logprobs.top_logprobs)):
+                to.extend(part)
+    assert streamed == [told.tokens, told.text_offset, told.token_logprobs, told.top_logprobs]
+
+
+def test_no_logprobs_unless_asked(client, model):
+    assert chat(client, model).choices[0].logprobs is None
+    assert all(chunk.choices[0].logprobs is None for chunk in chat(client, model, stream=True))
+
+
 def test_unknown_model_names_those_there_are(client):
     with pytest.raises(openai.NotFoundError) as error:
         chat(client, "gpt-17")
@@ -155,6 +246,8 @@ def test_prompt_beyond_the_context(client, model):
     ({"n": 0}, "n"),
     ({"presence_penalty": 5}, "presence_penalty"),
     ({"messages": []}, "messages"),
+    ({"top_logprobs": 2}, "top_logprobs"),
+    ({"logprobs": True, "top_logprobs": 21}, "top_logprobs"),
     ({"extra_body": {"stop": 7}}, "stop"),
 ])
 def test_wrong_parameter_is_named(client, model, options, field):

@@ -1,5 +1,6 @@
 #include "server/dialects/openai_generation.h"
 
+#include <limits>
 #include <memory>
 #include <string>
 
@@ -30,16 +31,33 @@ class OpenAiGenerationTest : public ::testing::Test {
     request.stream = stream;
     request.include_usage = include_usage;
     request.generate.choices = choices;
+    request.generate.sampling.top_logprobs = top_logprobs_;
     const OpenAiIdentity identity = {endpoint, "chatcmpl-1", 1'700'000'000, "m", "fp"};
     generation_ = std::make_unique<OpenAiGeneration>(identity, std::move(request), timings_,
                                                      *shard_, writer_);
     return *generation_;
   }
 
+  // A whole token with one alternative to it.
+  static TokenLogprobs Scored(std::string text, uint64_t begin) {
+    return {.token = {.token_id = 1, .logprob = -0.5f, .text = std::move(text)},
+            .rank = 1,
+            .top = {{.token_id = 2, .logprob = -0.25f, .text = "x"}},
+            .content_begin = begin};
+  }
+  OpenAiGeneration& StartScored(bool stream, OpenAiEndpoint endpoint) {
+    top_logprobs_ = 1;
+    OpenAiGeneration& generation = Start(stream, 1, false, endpoint);
+    generation.OnAccepted(10);
+    generation.OnStarted(0);
+    return generation;
+  }
+
   static Usage TokenUsage(int32_t completion) {
     return {.prompt_tokens = 10, .cached_tokens = 4, .completion_tokens = completion};
   }
 
+  int32_t top_logprobs_ = -1;
   OpenAiTimings timings_;
   FakeRouter router_;
   std::unique_ptr<RouterShard> shard_;
@@ -250,6 +268,118 @@ TEST_F(OpenAiGenerationTest, BigDeltaIsSplitBetweenCharactersIntoShortLines) {
     begin = end + 1;
   }
   EXPECT_LT(longest, 64u << 10);
+}
+
+TEST_F(OpenAiGenerationTest, ChatLogprobsGoWithTheTextOfTheirTokens) {
+  OpenAiGeneration& generation = StartScored(/*stream=*/true, OpenAiEndpoint::kChat);
+  writer_.writes.clear();
+  generation.OnBatchEnd();
+  writer_.writes.clear();
+  generation.OnDelta(0, {"a\xc3\xa9", {Scored("a", 0), Scored("\xc3", 1), Scored("\xa9", 1)}}, 3);
+  generation.OnFinished(0, FinishReason::kStop, TokenUsage(3));
+  const std::string top =
+      ",\"top_logprobs\":[{\"token\":\"x\",\"logprob\":-0.25,\"bytes\":[120]}]}";
+  EXPECT_EQ(writer_.AllWritten(),
+            std::string(kHead) +
+                "{\"index\":0,\"delta\":{\"content\":\"a\xc3\xa9\"},\"logprobs\":{\"content\":["
+                "{\"token\":\"a\",\"logprob\":-0.5,\"bytes\":[97]" +
+                top + ",{\"token\":\"\\\\xc3\",\"logprob\":-0.5,\"bytes\":[195]" + top +
+                ",{\"token\":\"\\\\xa9\",\"logprob\":-0.5,\"bytes\":[169]" + top +
+                "],\"refusal\":null},\"finish_reason\":null}]}\n\n" + kHead +
+                "{\"index\":0,\"delta\":{\"content\":\"\"},\"logprobs\":null,"
+                "\"finish_reason\":\"stop\"}]}\n\ndata: [DONE]\n\n");
+}
+
+TEST_F(OpenAiGenerationTest, WholeAnswersHaveTheLogprobsOfAllTheirTokens) {
+  OpenAiGeneration& chat = StartScored(/*stream=*/false, OpenAiEndpoint::kChat);
+  chat.OnDelta(0, {"a", {Scored("a", 0)}}, 1);
+  chat.OnDelta(0, {"b", {Scored("b", 1)}}, 1);
+  chat.OnFinished(0, FinishReason::kStop, TokenUsage(2));
+  EXPECT_THAT(writer_.response->body,
+              HasSubstr("\"logprobs\":{\"content\":[{\"token\":\"a\",\"logprob\":-0.5,"));
+  EXPECT_THAT(writer_.response->body, HasSubstr("]},{\"token\":\"b\","));
+
+  OpenAiGeneration& completion = StartScored(/*stream=*/false, OpenAiEndpoint::kCompletions);
+  completion.OnDelta(0, {"\xc3\xa9", {Scored("\xc3\xa9", 0)}}, 1);
+  completion.OnDelta(0, {"\xc3\xa9", {Scored("\xc3", 2), Scored("\xa9", 2)}}, 1);
+  completion.OnDelta(0, {"b", {Scored("b", 4)}}, 1);
+  completion.OnFinished(0, FinishReason::kStop, TokenUsage(3));
+  EXPECT_THAT(writer_.response->body,
+              HasSubstr("\"text\":\"\xc3\xa9\xc3\xa9"
+                        "b\",\"logprobs\":{\"text_offset\":[0,1,1,2],"
+                        "\"token_logprobs\":[-0.5,-0.5,-0.5,-0.5],"
+                        "\"tokens\":[\"\xc3\xa9\",\"bytes:\\\\xc3\",\"bytes:\\\\xa9\",\"b\"],"
+                        "\"top_logprobs\":[{\"x\":-0.25,\"\xc3\xa9\":-0.5},"));
+}
+
+TEST_F(OpenAiGenerationTest, AnAnswerWithoutTokensHasEmptyLogprobs) {
+  StartScored(/*stream=*/false, OpenAiEndpoint::kChat)
+      .OnFinished(0, FinishReason::kStop, TokenUsage(1));
+  EXPECT_THAT(writer_.response->body, HasSubstr("\"logprobs\":{\"content\":[],\"refusal\":null}"));
+}
+
+TEST_F(OpenAiGenerationTest, TextOffsetsGoOnFromChunkToChunk) {
+  OpenAiGeneration& generation = StartScored(/*stream=*/true, OpenAiEndpoint::kCompletions);
+  generation.OnDelta(0, {"\xc3\xa9y", {Scored("\xc3\xa9y", 0)}}, 1);
+  generation.OnDelta(0, {"b", {Scored("b", 3)}}, 1);
+  generation.OnFinished(0, FinishReason::kStop, TokenUsage(2));
+  EXPECT_THAT(writer_.AllWritten(), HasSubstr("\"text\":\"\xc3\xa9y\",\"logprobs\":"
+                                              "{\"text_offset\":[0],"));
+  EXPECT_THAT(writer_.AllWritten(), HasSubstr("\"text\":\"b\",\"logprobs\":{\"text_offset\":[2],"));
+}
+
+TEST_F(OpenAiGenerationTest, ImpossibleTokensAreMinus9999AndNamesAreKeptOnce) {
+  OpenAiGeneration& generation = StartScored(/*stream=*/false, OpenAiEndpoint::kCompletions);
+  TokenLogprobs logprobs = Scored("x", 0);  // its alternative has the same text
+  logprobs.token.logprob = -std::numeric_limits<float>::infinity();
+  generation.OnDelta(0, {"x", {logprobs}}, 1);
+  generation.OnFinished(0, FinishReason::kStop, TokenUsage(1));
+  EXPECT_THAT(writer_.response->body, HasSubstr("\"token_logprobs\":[-9999],\"tokens\":[\"x\"],"
+                                                "\"top_logprobs\":[{\"x\":-0.25}]"));
+}
+
+TEST_F(OpenAiGenerationTest, LongLogprobsAreCutBetweenTokensIntoShortLines) {
+  OpenAiGeneration& generation = StartScored(/*stream=*/true, OpenAiEndpoint::kChat);
+  OutputDelta delta;
+  for (uint64_t i = 0; i < 3000; ++i) {
+    delta.logprobs.push_back(Scored("ab", delta.content.size()));
+    delta.content += "ab";
+  }
+  generation.OnDelta(0, delta, 3000);
+  generation.OnFinished(0, FinishReason::kStop, TokenUsage(1));
+  const std::string all = writer_.AllWritten();
+  std::string text;
+  size_t tokens = 0;
+  for (size_t begin = 0, end = all.find('\n'); end != std::string::npos;
+       begin = end + 1, end = all.find('\n', begin)) {
+    const std::string line = all.substr(begin, end - begin);
+    EXPECT_LT(line.size(), 64u << 10);
+    const size_t content = line.find("\"content\":\"");
+    if (content == std::string::npos) continue;
+    const std::string part = line.substr(content + 11, line.find('"', content + 11) - content - 11);
+    size_t of_line = 0;
+    for (size_t at = line.find("{\"token\":\"ab\""); at != std::string::npos;
+         at = line.find("{\"token\":\"ab\"", at + 1)) {
+      ++of_line;
+    }
+    EXPECT_EQ(part.size(), 2 * of_line);
+    text += part;
+    tokens += of_line;
+  }
+  EXPECT_EQ(text, delta.content);
+  EXPECT_EQ(tokens, 3000u);
+}
+
+TEST_F(OpenAiGenerationTest, PlacesThatAWorkerMakesUpDoNoHarm) {
+  for (const OpenAiEndpoint endpoint : {OpenAiEndpoint::kChat, OpenAiEndpoint::kCompletions}) {
+    for (const bool stream : {false, true}) {
+      OpenAiGeneration& generation = StartScored(stream, endpoint);
+      generation.OnDelta(0, {"abc", {Scored("a", 1), Scored("b", 0), Scored("c", ~uint64_t{0})}},
+                         3);
+      generation.OnDelta(0, {"d", {Scored("d", 0)}}, 1);
+      generation.OnFinished(0, FinishReason::kStop, TokenUsage(4));
+    }
+  }
 }
 
 }  // namespace

@@ -141,7 +141,11 @@ TEST(OpenAiRequestTest, UnfitFieldsNameParamValueAndRange) {
       {R"("stream":"yes")", "stream", "true or false"},
       {R"("stream_options":1)", "stream_options", "an object"},
       {R"("stream_options":{"include_usage":1})", "stream_options.include_usage", "true or false"},
-      {R"("logprobs":true)", "logprobs", "not supported yet"},
+      {R"("logprobs":1)", "logprobs", "true or false"},
+      {R"("top_logprobs":1)", "top_logprobs", "needs \"logprobs\": true"},
+      {R"("logprobs":false,"top_logprobs":2)", "top_logprobs", "needs \"logprobs\": true"},
+      {R"("logprobs":true,"top_logprobs":21)", "top_logprobs", "from 0 to 20, not 21"},
+      {R"("logprobs":true,"top_logprobs":-1)", "top_logprobs", "from 0 to 20, not -1"},
       {R"("response_format":{"type":"json_object"})", "response_format", "only"},
       {R"("tools":{})", "tools", "an array"},
       {R"("tools":[{}],"tool_choice":"required")", "tool_choice", "can't be forced"},
@@ -236,9 +240,29 @@ TEST(OpenAiRequestTest, UnfitCompletions) {
   EXPECT_EQ(error(R"({"prompt":[1,"a"]})").param, "prompt");
   EXPECT_EQ(error(R"({"prompt":[-1]})").param, "prompt");
   EXPECT_EQ(error(R"({"prompt":"a","echo":true})").param, "echo");
-  EXPECT_EQ(error(R"({"prompt":"a","logprobs":0})").param, "logprobs");
+  EXPECT_THAT(error(R"({"prompt":"a","logprobs":6})").message, HasSubstr("from 0 to 5, not 6"));
+  EXPECT_EQ(error(R"({"prompt":"a","logprobs":true})").param, "logprobs");
   EXPECT_EQ(error(R"({"prompt":"a","suffix":"z"})").param, "suffix");
   EXPECT_EQ(error(R"({"prompt":"a","best_of":2})").param, "best_of");
+}
+
+TEST(OpenAiRequestTest, LogprobsAreAskedForInTwoWays) {
+  const auto chat = [](const std::string& fields) {
+    return Chat(fields).generate.sampling.top_logprobs;
+  };
+  const auto completion = [](const std::string& fields) {
+    OpenAiParseResult result =
+        ParseCompletionRequest("{\"prompt\":\"a\"" + fields + "}", OpenAiLimits());
+    return std::get<OpenAiRequest>(result).generate.sampling.top_logprobs;
+  };
+  EXPECT_EQ(chat(""), -1);
+  EXPECT_EQ(chat(R"("logprobs":false,"top_logprobs":0)"), -1);
+  EXPECT_EQ(chat(R"("logprobs":true)"), 0);
+  EXPECT_EQ(chat(R"("logprobs":true,"top_logprobs":20)"), 20);
+  EXPECT_EQ(completion(""), -1);
+  EXPECT_EQ(completion(R"(,"logprobs":null)"), -1);
+  EXPECT_EQ(completion(R"(,"logprobs":0)"), 0);
+  EXPECT_EQ(completion(R"(,"logprobs":5)"), 5);
 }
 
 TEST(OpenAiRequestTest, CompletionsDefaultToSixteenTokens) {

@@ -1,0 +1,7 @@
+#pragma once
+
+namespace spillway {
+
+enum class OpenAiEndpoint { kChat, kCompletions };
+
+}  // namespace spillway
