@@ -1,11 +1,12 @@
 #!/bin/bash
-# Builds llama.cpp, our peer in benchmarks and the oracle of our logits, and dump_logits against it.
+# Builds llama.cpp, our peer in benchmarks and the oracle of our logits and weights, and the programs
+# beside this script against it.
 #
 #   tools/llama_cpp/build.sh [FOLDER]      FOLDER: build/peers/llama.cpp unless given
 #
 # The source comes in the sdist of llama-cpp-python, from whatever package index pip is set up
 # for: 77 MB, then about 10 minutes on 2 cores. What is there already is kept.
-# After it: FOLDER/build/bin/{llama-bench,llama-server,llama-batched-bench,dump_logits}.
+# After it: FOLDER/build/bin/{llama-bench,llama-server,llama-batched-bench,dump_logits,dump_blocks}.
 set -euo pipefail
 
 version=0.3.36
@@ -44,10 +45,12 @@ if [ ! -x "$binaries/llama-bench" ] || [ ! -x "$binaries/llama-server" ] ||
   cmake --build "$folder/build" --target llama-bench llama-server llama-batched-bench >&2
 fi
 
-program=$repository/tools/llama_cpp/dump_logits.cc
-if [ "$program" -nt "$binaries/dump_logits" ]; then
-  g++ -std=c++20 -O2 -Wall -Wextra -I"$source/include" -I"$source/ggml/include" \
-    -I"$source/vendor" "$program" -L"$binaries" -lllama -lggml -lggml-base \
-    -Wl,-rpath,'$ORIGIN' -o "$binaries/dump_logits"
-fi
+for name in dump_logits dump_blocks; do
+  program=$repository/tools/llama_cpp/$name.cc
+  if [ "$program" -nt "$binaries/$name" ]; then
+    g++ -std=c++20 -O2 -Wall -Wextra -I"$source/include" -I"$source/ggml/include" \
+      -I"$source/vendor" "$program" -L"$binaries" -lllama -lggml -lggml-base \
+      -Wl,-rpath,'$ORIGIN' -o "$binaries/$name"
+  fi
+done
 echo "$binaries"

@@ -6,7 +6,7 @@
 namespace spillway {
 namespace {
 
-constexpr int32_t kLaneRegisters = 16;
+constexpr int32_t kLaneRegisters = 0;  // lanes are arrays
 // clang-format off
 #include "worker/kernels/simd_scalar.inc"
 #include "worker/kernels/cpu_kernels_body.inc"

@@ -17,9 +17,10 @@ struct MatMulInput {
 
 // out[r, o] = (or +=) sum over i of input[r, i] * weight[o, i], for all rows and the outputs of
 // panels [panel_begin, panel_end). `out` has room for whole panels: stride and size in multiples
-// of 16. With b over blocks of 32 inputs, in order, from 0:
+// of 16. With b over the inputs that share a scale (32, or 16 with two sub-scales), in order, from
+// 0:
 //   sum = fma(integer dot product of b, weight scale * activation scale, sum)
-//   sum = fma(weight minimum, activation scaled_sum, sum)             where there are minima
+//   sum = fma(weight minimum, activation scale * sum of b, sum)       where there are minima
 // and for float formats sum = fma(weight, activation, sum) over inputs in order.
 struct MatMulOutput {
   float* values = nullptr;  // [rows, outputs] f32
@@ -31,7 +32,8 @@ using MatMulKernel = void (*)(const PackedMatrix& weight, const MatMulInput& inp
 
 // out[r, o] = silu(gate product) * up product, for the outputs of panel pairs (32 outputs each)
 // [pair_begin, pair_end): quantised, or as f32 when `values` is not null.
-// Requires outputs to be a multiple of 32, and gate and up to be of one shape and kind.
+// Requires outputs to be a multiple of 32, and gate and up to be of one shape; of any formats, if
+// the input has the forms that both ask for.
 struct GatedMatMulOutput {
   QuantizedRows quantized;
   float* values = nullptr;  // [rows, outputs] f32

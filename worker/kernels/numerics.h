@@ -12,8 +12,9 @@ namespace spillway {
 //  - Fused multiply-adds are written out, and the compiler may not make more (-ffp-contract=off).
 //  - A sum over many values goes through 16 lanes (value i to lane i mod 16), in order, and then
 //    through one fixed tree (SumLanes).
-//  - A matrix product goes over its inputs in order, in blocks of 32; within a block the products
-//    are integers. Tiles over rows and outputs change which results are computed together only.
+//  - A matrix product goes over its inputs in order, in blocks of 32, or 16 where a weight format
+//    has a scale for 16; within a block the products are integers. Tiles over rows and outputs
+//    change which results are computed together only.
 //  - Activations are quantised per row and 32 values: scale = largest / 127, value = round to
 //    nearest even of x * (127 / largest).
 //  - Attention goes over a sequence's KV blocks in order of position, in splits of

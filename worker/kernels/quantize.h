@@ -20,9 +20,10 @@ struct QuantizedRows {
   float* scales = nullptr;       // [tiles, blocks, 8]
   float* scaled_sums = nullptr;  // [tiles, blocks, 8]: scale * the block's sum
   int32_t* sums = nullptr;       // [tiles, blocks, 8]: the sum of the block's values
+  int16_t* half_sums = nullptr;  // [tiles, blocks, 8, 2]: of its first and last 16 values
 
   int32_t blocks() const { return columns / kQuantBlock; }
-  // Where (row, block) lies: in scales, scaled_sums, sums, and times 32 in values.
+  // Where (row, block) lies: in scales, scaled_sums, sums, times 2 in half_sums and 32 in values.
   int64_t IndexOf(int64_t row, int64_t block) const {
     return (row / kTileRows * blocks() + block) * kTileRows + row % kTileRows;
   }

@@ -262,9 +262,9 @@ absl::StatusOr<TensorEntry> ReadTensorEntry(Cursor& cursor, uint64_t alignment) 
   ASSIGN_OR_RETURN(const uint32_t number, cursor.Read<uint32_t>("tensor type"));
   const std::optional<TensorType> type = TensorTypeFromNumber(number);
   if (!type.has_value()) {
-    return absl::UnimplementedError(absl::StrCat(
-        "GGUF at byte ", type_at, ": tensor ", shown, " is of ggml type ", number,
-        "; this build reads F32, F16, BF16, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, Q4_K, Q5_K and Q6_K"));
+    return absl::UnimplementedError(absl::StrCat("GGUF at byte ", type_at, ": tensor ", shown,
+                                                 " has type ", UnreadableTensorTypeName(number),
+                                                 "; this build reads ", ReadableTensorTypeNames()));
   }
   entry.tensor.type = *type;
   const size_t offset_at = cursor.offset();

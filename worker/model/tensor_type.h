@@ -2,7 +2,10 @@
 
 #include <cstdint>
 #include <optional>
+#include <string>
 #include <string_view>
+
+#include "worker/kernels/packed_matrix.h"
 
 namespace spillway {
 
@@ -15,9 +18,13 @@ enum class TensorType : uint32_t {
   kQ5_0 = 6,
   kQ5_1 = 7,
   kQ8_0 = 8,
+  kQ2_K = 10,
+  kQ3_K = 11,
   kQ4_K = 12,
   kQ5_K = 13,
   kQ6_K = 14,
+  kIQ4_NL = 20,
+  kIQ4_XS = 23,
   kBF16 = 30,
 };
 
@@ -30,10 +37,16 @@ struct TensorBlock {
 
 // "F32", "Q4_1", … as in ggml.
 std::string_view TensorTypeName(TensorType type);
+WeightFormat WeightFormatOf(TensorType type);  // there is one for each
 TensorBlock TensorBlockOf(TensorType type);
 inline bool IsQuantised(TensorType type) { return TensorBlockOf(type).elements > 1; }
 
 // The type with ggml's number; nullopt for those that we can't read.
 std::optional<TensorType> TensorTypeFromNumber(uint32_t number);
+
+// For messages about those: "IQ2_XS (ggml type 17)", or "number 99" where we know no more.
+std::string UnreadableTensorTypeName(uint32_t number);
+// "F32, F16, …": all that we can read.
+std::string ReadableTensorTypeNames();
 
 }  // namespace spillway

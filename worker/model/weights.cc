@@ -1,6 +1,5 @@
 #include "worker/model/weights.h"
 
-#include <optional>
 #include <string>
 #include <utility>
 
@@ -14,25 +13,6 @@
 
 namespace spillway {
 namespace {
-
-std::optional<WeightFormat> FormatOf(TensorType type) {
-  switch (type) {
-    case TensorType::kF32:
-      return WeightFormat::kF32;
-    case TensorType::kF16:
-      return WeightFormat::kF16;
-    case TensorType::kBF16:
-      return WeightFormat::kBf16;
-    case TensorType::kQ4_0:
-      return WeightFormat::kQ4_0;
-    case TensorType::kQ4_1:
-      return WeightFormat::kQ4_1;
-    case TensorType::kQ8_0:
-      return WeightFormat::kQ8_0;
-    default:
-      return std::nullopt;
-  }
-}
 
 // The kernels work in lanes of 16 and blocks of 32; every model that we know fits.
 absl::Status CheckShape(const ModelSpec& spec) {
@@ -145,10 +125,6 @@ class ModelWeights::Loader {
     RETURN_IF_ERROR(FindMatrix(name("ffn_gate"), spec_.intermediate_size, hidden, layer.gate));
     RETURN_IF_ERROR(FindMatrix(name("ffn_up"), spec_.intermediate_size, hidden, layer.up));
     RETURN_IF_ERROR(FindMatrix(name("ffn_down"), hidden, spec_.intermediate_size, layer.down));
-    if (InfoOf(layer.gate.format).integer != InfoOf(layer.up.format).integer) {
-      return absl::UnimplementedError(absl::StrCat(name("ffn_gate"), " and ", name("ffn_up"),
-                                                   " must both be quantised, or neither"));
-    }
     return absl::OkStatus();
   }
 
@@ -168,14 +144,14 @@ class ModelWeights::Loader {
 
   absl::Status FindVector(const std::string& name, std::vector<float>& vector) {
     ASSIGN_OR_RETURN(const ModelTensor* const tensor, FindTensor(name, {spec_.hidden_size}));
-    const std::optional<WeightFormat> format = FormatOf(tensor->type);
-    if (!format.has_value() || InfoOf(*format).integer) {
+    const WeightFormat format = WeightFormatOf(tensor->type);
+    if (InfoOf(format).integer) {
       return absl::InvalidArgumentError(absl::StrCat("tensor ", name, " has type ",
                                                      std::string(TensorTypeName(tensor->type)),
                                                      "; a norm is F32, F16 or BF16"));
     }
     vector.resize(static_cast<size_t>(spec_.hidden_size));
-    DequantizeRowReference(*format, tensor->data.data(), spec_.hidden_size, vector.data());
+    DequantizeRowReference(format, tensor->data.data(), spec_.hidden_size, vector.data());
     for (float& value : vector) value += spec_.norm_offset;
     return absl::OkStatus();
   }
@@ -183,14 +159,9 @@ class ModelWeights::Loader {
   absl::Status FindMatrix(const std::string& name, int32_t outputs, int32_t inputs,
                           PackedMatrix& matrix, std::vector<int32_t> row_order = {}) {
     ASSIGN_OR_RETURN(const ModelTensor* const tensor, FindTensor(name, {inputs, outputs}));
-    const std::optional<WeightFormat> format = FormatOf(tensor->type);
-    if (!format.has_value()) {
-      return absl::UnimplementedError(
-          absl::StrCat("tensor ", name, " has type ", std::string(TensorTypeName(tensor->type)),
-                       "; the CPU kernels have F32, F16, BF16, Q4_0, Q4_1 and Q8_0"));
-    }
-    matrix = {.format = *format, .outputs = outputs, .inputs = inputs};
-    CHECK(static_cast<int64_t>(tensor->data.size()) == outputs * SourceRowBytes(*format, inputs));
+    const WeightFormat format = WeightFormatOf(tensor->type);
+    matrix = {.format = format, .outputs = outputs, .inputs = inputs};
+    CHECK(static_cast<int64_t>(tensor->data.size()) == outputs * SourceRowBytes(format, inputs));
     jobs_.push_back({&matrix, tensor->data.data(), std::move(row_order), bytes_});
     bytes_ += matrix.bytes();
     return absl::OkStatus();

@@ -31,7 +31,7 @@ struct LayerWeights {
 class ModelWeights {
  public:
   // Packs on all threads of `team`. INVALID_ARGUMENT: a tensor is missing, or its shape or type is
-  // wrong, by name. UNIMPLEMENTED: a shape or a tensor type that the kernels can't run as yet.
+  // wrong, by name. UNIMPLEMENTED: a shape that the kernels can't run as yet.
   static absl::StatusOr<ModelWeights> Load(const ModelSpec& spec, const TensorSource& tensors,
                                            ThreadTeam& team);
 

@@ -9,6 +9,38 @@
 
 namespace spillway {
 
+// Where a source block has its f16 factors.
+inline size_t FactorOffset(WeightFormat format) {
+  switch (format) {
+    case WeightFormat::kQ2_K:
+      return 80;
+    case WeightFormat::kQ3_K:
+      return 108;
+    case WeightFormat::kQ6_K:
+      return 208;
+    default:
+      return 0;
+  }
+}
+
+// The root mean square of random sub-scales.
+inline float SubScaleDeviation(WeightFormat format) {
+  switch (format) {
+    case WeightFormat::kQ2_K:
+      return 8.8f;  // 0 to 15
+    case WeightFormat::kQ3_K:
+    case WeightFormat::kIQ4_XS:
+      return 18.5f;  // -32 to 31
+    case WeightFormat::kQ4_K:
+    case WeightFormat::kQ5_K:
+      return 36.5f;  // 0 to 63
+    case WeightFormat::kQ6_K:
+      return 74.0f;  // -128 to 127
+    default:
+      return 1;
+  }
+}
+
 // A matrix as a model file would have it, of random bytes with sane factors.
 inline std::vector<std::byte> RandomSource(WeightFormat format, int32_t outputs, int32_t inputs,
                                            uint32_t seed, float scale) {
@@ -28,11 +60,21 @@ inline std::vector<std::byte> RandomSource(WeightFormat format, int32_t outputs,
     for (size_t j = 0; j < static_cast<size_t>(info.source_bytes); ++j) {
       source[i + j] = static_cast<std::byte>(random() & 0xff);
     }
-    // Quants are about uniform: factors that leave the weights at about `scale`.
-    const float quant_deviation = info.zero_point == 128 ? 74.0f : 4.6f;
-    const float quant_scale = (1 + 0.2f * normal(random) / scale) * scale / quant_deviation;
-    const uint16_t factors[2] = {FloatToHalf(quant_scale), FloatToHalf(-7.5f * quant_scale)};
-    std::memcpy(&source[i], factors, static_cast<size_t>(2 * info.factor_count));
+    // Quants and sub-scales are about uniform: factors that leave the weights at about `scale`.
+    const float quant_deviation =
+        info.codebook ? 69.0f : 0.29f * static_cast<float>(1 << info.quant_bits);
+    const float quant_mean = info.codebook || info.zero_point > 0
+                                 ? 0.0f
+                                 : 0.5f * static_cast<float>((1 << info.quant_bits) - 1);
+    const float jitter = 1 + 0.2f * normal(random) / scale;
+    const float factor = jitter * scale / quant_deviation;
+    const float minimum = quant_mean * factor;
+    // With sub-scales the minimum is subtracted.
+    const float sub_scale = SubScaleDeviation(format);
+    const uint16_t factors[2] = {FloatToHalf(factor / sub_scale),
+                                 FloatToHalf(info.sub_scales > 0 ? minimum / sub_scale : -minimum)};
+    std::memcpy(&source[i + FactorOffset(format)], factors,
+                static_cast<size_t>(2 * info.factor_count));
   }
   return source;
 }

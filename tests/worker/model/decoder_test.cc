@@ -93,11 +93,20 @@ TEST(DecoderTest, FloatModelIsCloseToTheReference) {
 
 TEST(DecoderTest, QuantisedModelsAreNearTheReference) {
   constexpr WeightFormat kQ8 = WeightFormat::kQ8_0;
-  constexpr WeightFormat kF16 = WeightFormat::kF16;
-  const TinyModelFormats cases[] = {{},
-                                    {kQ8, kQ8, kQ8, kQ8, kQ8},
-                                    {WeightFormat::kBf16, WeightFormat::kQ4_0, kF16, kQ8, kF32},
-                                    {kF16, kF16, kQ8, kF16, kQ8}};
+  using enum WeightFormat;
+  const TinyModelFormats cases[] = {
+      {},
+      {kQ8, kQ8, kQ8, kQ8, kQ8},
+      {kBf16, kQ4_0, kF16, kQ8, kF32},
+      {kF16, kF16, kQ8, kF16, kQ8},
+      // As llama.cpp mixes them: Q4_K_M, Q3_K_M with a tied head, Q2_K.
+      {kQ6_K, kQ4_K, kQ6_K, kQ4_K, kQ6_K},
+      {kQ6_K, kQ3_K, kQ5_K, kQ3_K, kQ4_K},
+      {kQ2_K, kQ2_K, kQ3_K, kQ2_K, kQ3_K},
+      {kQ5_0, kQ5_1, kQ5_0, kQ5_0, kQ5_1},
+      {kQ6_K, kIQ4_XS, kQ5_K, kIQ4_XS, kIQ4_NL},
+      // Quantised beside float in one layer.
+      {kF16, kQ5_K, kF16, kQ4_K, kF16, kF16}};
   const std::vector<TokenId> tokens = RandomTokens(20, /*seed=*/3);
   for (const TinyModelFormats& formats : cases) {
     const TinyModel model(formats);
@@ -109,7 +118,7 @@ TEST(DecoderTest, QuantisedModelsAreNearTheReference) {
       error += (logits[i] - expected[i]) * (logits[i] - expected[i]);
       size += expected[i] * expected[i];
     }
-    EXPECT_LT(std::sqrt(error / size), 0.05);  // 8-bit activations; a wrong stage gives about 1
+    EXPECT_LT(std::sqrt(error / size), 0.1);  // 8-bit activations; a wrong stage gives about 1
   }
 }
 
@@ -124,8 +133,10 @@ TEST(DecoderTest, EveryChunkingHasTheBitsOfOneTokenAtATime) {
 }
 
 TEST(DecoderTest, ThreadsAndInstructionSetsDontChangeBits) {
+  using enum WeightFormat;
   for (const TinyModelFormats& formats :
-       {TinyModelFormats{}, TinyModelFormats{kF32, WeightFormat::kQ8_0, kF32, kF32, kF32}}) {
+       {TinyModelFormats{}, TinyModelFormats{kF32, kQ8_0, kF32, kF32, kF32},
+        TinyModelFormats{kQ6_K, kQ4_K, kQ6_K, kQ5_K, kQ3_K, kQ2_K}}) {
     const TinyModel model(formats);
     const std::vector<TokenId> tokens = RandomTokens(280, /*seed=*/5);
     const std::vector<float> expected =

@@ -154,12 +154,14 @@ TEST(GgufTest, EveryTypeHasItsSize) {
     const char* name;
     size_t bytes;  // of 256 elements
   } cases[] = {
-      {TensorType::kF32, "F32", 1024},  {TensorType::kF16, "F16", 512},
-      {TensorType::kBF16, "BF16", 512}, {TensorType::kQ4_0, "Q4_0", 144},
-      {TensorType::kQ4_1, "Q4_1", 160}, {TensorType::kQ5_0, "Q5_0", 176},
-      {TensorType::kQ5_1, "Q5_1", 192}, {TensorType::kQ8_0, "Q8_0", 272},
-      {TensorType::kQ4_K, "Q4_K", 144}, {TensorType::kQ5_K, "Q5_K", 176},
-      {TensorType::kQ6_K, "Q6_K", 210},
+      {TensorType::kF32, "F32", 1024},      {TensorType::kF16, "F16", 512},
+      {TensorType::kBF16, "BF16", 512},     {TensorType::kQ4_0, "Q4_0", 144},
+      {TensorType::kQ4_1, "Q4_1", 160},     {TensorType::kQ5_0, "Q5_0", 176},
+      {TensorType::kQ5_1, "Q5_1", 192},     {TensorType::kQ8_0, "Q8_0", 272},
+      {TensorType::kQ4_K, "Q4_K", 144},     {TensorType::kQ5_K, "Q5_K", 176},
+      {TensorType::kQ6_K, "Q6_K", 210},     {TensorType::kQ2_K, "Q2_K", 84},
+      {TensorType::kQ3_K, "Q3_K", 110},     {TensorType::kIQ4_NL, "IQ4_NL", 144},
+      {TensorType::kIQ4_XS, "IQ4_XS", 136},
   };
   for (const auto& [type, name, bytes] : cases) {
     const Parsed file(GgufBuilder().Tensor("t", type, {256}, std::string(bytes, 'x')));
@@ -167,7 +169,7 @@ TEST(GgufTest, EveryTypeHasItsSize) {
     ASSERT_TRUE(file.file.ok()) << file.file.status();
     EXPECT_EQ(file->FindTensor("t")->data.size(), bytes);
     EXPECT_EQ(TensorTypeName(type), name);
-    EXPECT_EQ(IsQuantised(type), name[0] == 'Q');
+    EXPECT_EQ(IsQuantised(type), std::string(name).find('Q') != std::string::npos);
   }
 }
 
@@ -265,10 +267,10 @@ const BadFile kBadFiles[] = {
      [](GgufBuilder& b) {
        b.RawTensor("t", {1ull << 16, 1ull << 16, 1ull << 16, 1ull << 16}, 0, 64);
      }},
-    {"tensor t is of ggml type 4;", [](GgufBuilder& b) { b.RawTensor("t", {32}, 4, 64); },
-     absl::StatusCode::kUnimplemented},
-    {"tensor t is of ggml type 39;", [](GgufBuilder& b) { b.RawTensor("t", {32}, 39, 64); },
-     absl::StatusCode::kUnimplemented},
+    {"tensor t has type number 4; this build reads F32, F16, BF16, Q4_0,",
+     [](GgufBuilder& b) { b.RawTensor("t", {32}, 4, 64); }, absl::StatusCode::kUnimplemented},
+    {"tensor t has type MXFP4 (ggml type 39);",
+     [](GgufBuilder& b) { b.RawTensor("t", {32}, 39, 64); }, absl::StatusCode::kUnimplemented},
     {"rows of 33 elements, not a multiple of 32 as Q4_1 needs",
      [](GgufBuilder& b) { b.RawTensor("t", {33, 32}, 3, 64); }},
     {"not a multiple of 256 as Q6_K needs",

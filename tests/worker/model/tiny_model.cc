@@ -1,7 +1,9 @@
 #include "tests/worker/model/tiny_model.h"
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <optional>
 #include <string>
 
 #include "absl/strings/str_cat.h"
@@ -18,28 +20,21 @@ struct Tensor {
 };
 
 TensorType TypeOf(WeightFormat format) {
-  switch (format) {
-    case WeightFormat::kF32:
-      return TensorType::kF32;
-    case WeightFormat::kF16:
-      return TensorType::kF16;
-    case WeightFormat::kBf16:
-      return TensorType::kBF16;
-    case WeightFormat::kQ4_0:
-      return TensorType::kQ4_0;
-    case WeightFormat::kQ4_1:
-      return TensorType::kQ4_1;
-    case WeightFormat::kQ8_0:
-      return TensorType::kQ8_0;
+  for (uint32_t number = 0; number < 64; ++number) {
+    const std::optional<TensorType> type = TensorTypeFromNumber(number);
+    if (type.has_value() && WeightFormatOf(*type) == format) return *type;
   }
   CHECK(false);
 }
 
-WeightFormat FormatOf(TensorType type) {
-  for (int32_t i = 0; i < kWeightFormatCount; ++i) {
-    if (TypeOf(static_cast<WeightFormat>(i)) == type) return static_cast<WeightFormat>(i);
+// Rows of all formats are whole blocks.
+int32_t HiddenSizeFor(const TinyModelFormats& formats) {
+  int32_t values = 32;
+  for (const WeightFormat format : {formats.embedding, formats.attention, formats.value,
+                                    formats.ffn, formats.up.value_or(formats.ffn), formats.down}) {
+    values = std::max(values, InfoOf(format).source_values);
   }
-  CHECK(false);
+  return values > 32 ? values : 64;
 }
 
 template <typename T>
@@ -73,7 +68,7 @@ std::vector<Tensor> TensorsOf(const ModelSpec& spec, const TinyModelFormats& for
     add("attn_output", {query, hidden}, formats.attention);
     add("ffn_norm", {hidden}, WeightFormat::kF32);
     add("ffn_gate", {hidden, ffn}, formats.ffn);
-    add("ffn_up", {hidden, ffn}, formats.ffn);
+    add("ffn_up", {hidden, ffn}, formats.up.value_or(formats.ffn));
     add("ffn_down", {ffn, hidden}, formats.down);
   }
   return tensors;
@@ -111,10 +106,10 @@ std::vector<std::byte> FileOf(const std::vector<Tensor>& tensors, uint32_t seed)
 TinyModel::TinyModel(const TinyModelFormats& formats, uint32_t seed) {
   spec_.architecture = "llama";
   spec_.layer_count = 2;
-  spec_.hidden_size = 64;
-  spec_.intermediate_size = 96;
-  spec_.head_count = 4;
-  spec_.kv_head_count = 2;
+  spec_.hidden_size = HiddenSizeFor(formats);
+  spec_.intermediate_size = spec_.hidden_size == 64 ? 96 : 2 * spec_.hidden_size;
+  spec_.head_count = spec_.hidden_size == 64 ? 4 : spec_.hidden_size / 32;
+  spec_.kv_head_count = spec_.head_count / 2;
   spec_.head_size = 32;
   spec_.vocabulary_size = 101;
   spec_.context_tokens_max = 1024;
@@ -134,7 +129,7 @@ std::vector<double> TinyModel::Row(const char* tensor, int32_t layer, int64_t ro
   const std::string name = layer < 0 ? absl::StrCat(tensor, ".weight")
                                      : absl::StrCat("blk.", layer, ".", tensor, ".weight");
   const ModelTensor& found = *file_->FindTensor(name);
-  const WeightFormat format = FormatOf(found.type);
+  const WeightFormat format = WeightFormatOf(found.type);
   std::vector<float> values(static_cast<size_t>(size));
   DequantizeRowReference(
       format, found.data.data() + row * SourceRowBytes(format, static_cast<int32_t>(size)),

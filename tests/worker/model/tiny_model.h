@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "worker/kernels/packed_matrix.h"
@@ -17,6 +18,7 @@ struct TinyModelFormats {
   WeightFormat value = WeightFormat::kQ4_1;
   WeightFormat ffn = WeightFormat::kQ4_1;
   WeightFormat down = WeightFormat::kQ4_1;
+  std::optional<WeightFormat> up;  // as ffn unless set
 };
 
 // A random model of two layers, small enough for unit tests, as a GGUF file in memory.
