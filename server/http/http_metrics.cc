@@ -16,12 +16,24 @@ const std::vector<double>& SecondsBounds() {
 HttpMetrics::HttpMetrics(MetricRegistry& registry)
     : registry_(registry),
       connections_(registry.GetGauge("spillway_http_connections", "Open client connections.")),
+      accept_failures_(registry.GetCounter(
+          "spillway_http_accept_failures_total",
+          "Connections that couldn't be taken yet because the process is out of descriptors.")),
+      evicted_(registry.GetCounter(
+          "spillway_http_connections_evicted_total",
+          "Connections closed while they waited for a request, to make room for new ones.")),
       refused_(registry.GetCounter("spillway_http_connections_refused_total",
                                    "Connections over the limit, answered 503 and closed.")),
       gone_(registry.GetCounter("spillway_http_clients_gone_total",
-                                "Clients that hung up before their answer was complete.")),
-      cut_(registry.GetCounter("spillway_http_clients_cut_total",
-                               "Clients cut off because they didn't read their answer.")) {}
+                                "Clients that hung up before their answer was complete.")) {}
+
+void HttpMetrics::ClientCut(std::string_view reason) {
+  registry_
+      .GetCounter("spillway_http_clients_cut_total",
+                  "Clients cut off because they didn't read their answer.",
+                  {{"reason", std::string(reason)}})
+      .Add(1);
+}
 
 void HttpMetrics::RequestEnded(std::string_view route, int status, absl::Duration took) {
   Counter*& counter = requests_[{route, status}];

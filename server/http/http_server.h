@@ -11,21 +11,18 @@
 #include "common/clock.h"
 #include "common/metrics.h"
 #include "server/http/http_limits.h"
+#include "server/http/http_listener.h"
 #include "server/http/http_types.h"
+#include "server/http/ip_address.h"
 
 namespace spillway {
-
-struct HttpListener {
-  std::string address = "127.0.0.1:8080";  // host:port, [v6]:port; port 0: any free one
-  bool token_required = true;
-  bool any_origin = false;  // answers carry Access-Control-Allow-Origin: *
-};
 
 struct HttpServerOptions {
   std::vector<HttpListener> listeners;
   int32_t threads = 1;
   HttpLimits limits;
-  uint64_t id_seed = 0;  // of the request ids that it makes
+  std::vector<IpNetwork> trusted_proxies;  // who may tell in X-Forwarded-For whom they speak for
+  uint64_t id_seed = 0;                    // of the request ids that it makes
 };
 
 // Speaks HTTP/1.1 and 1.0 on its listeners: one event loop per thread, each with its own

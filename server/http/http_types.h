@@ -25,20 +25,22 @@ struct ListenerTraits {
   bool loopback = false;  // only this machine can connect
 };
 
-// A request whose body has arrived. Its views hold until HttpHandler::Handle() returns.
+// A request. Its views hold until HttpHandler::Handle() returns.
 struct HttpRequest {
   std::string_view method;  // "POST"
   std::string path;         // without the query; runs of slashes are one
   std::string query;        // without the question mark
   std::vector<std::pair<std::string_view, std::string_view>> headers;
-  std::string_view body;
-  std::string request_id;    // the client's x-request-id if it is fit to repeat, else one of ours
-  std::string peer_address;  // "127.0.0.1"
+  std::string_view body;       // empty while it is admitted
+  std::string request_id;      // the client's x-request-id if it is fit to repeat, else ours
+  std::string client_address;  // "127.0.0.1"; behind a trusted proxy the one that it tells
+  bool from_trusted_proxy = false;
   ListenerTraits listener;
 
-  // Filled in on the way by RouteTable.
-  std::string path_rest;  // what a route's trailing "*" matched, percent-decoded
-  std::string tenant;     // whose token it was; empty where none was needed
+  // Filled in by RouteTable when it admits the request.
+  std::string_view route = "none";  // its label in metrics; a string that lives for ever
+  std::string path_rest;            // what a route's trailing "*" matched, percent-decoded
+  std::string tenant;               // whose token it was; empty where none was needed
 
   // The first header of that name, in any case; nullopt when there is none.
   std::optional<std::string_view> Header(std::string_view name) const;
@@ -58,9 +60,6 @@ struct HttpResponse {
 class ResponseWriter {
  public:
   virtual ~ResponseWriter() = default;
-
-  // The label of this request in metrics; a string that lives for ever. "none" until then.
-  virtual void SetRoute(std::string_view route) = 0;
 
   // A whole answer.
   virtual void Send(HttpResponse response) = 0;
@@ -95,10 +94,15 @@ class HttpHandler {
  public:
   virtual ~HttpHandler() = default;
 
-  // Either calls writer.Send() and returns nullptr, or returns an operation that will write later.
+  // The head has arrived, the body has not: a refusal, so that no stranger's body is kept in
+  // memory, or nullopt. What it fills in is there when Handle() is called.
+  virtual std::optional<HttpResponse> Admit(HttpRequest& request) = 0;
+
+  // Called for what Admit() let pass, with the body. Either calls writer.Send() and returns
+  // nullptr, or returns an operation that will write later.
   virtual std::unique_ptr<HttpOperation> Handle(HttpRequest& request, ResponseWriter& writer) = 0;
 
-  // The body of an error that the connection itself found: 400, 408, 413, 431, 501.
+  // The body of an error that the connection itself found: 400, 408, 413, 431, 501, 503 and such.
   virtual HttpResponse ConnectionError(int status, std::string_view message) const = 0;
 };
 

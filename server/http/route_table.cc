@@ -2,7 +2,7 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
-#include "server/http/http_head.h"
+#include "server/http/request_head.h"
 
 namespace spillway {
 namespace {
@@ -34,26 +34,23 @@ std::string_view WithoutTrailingSlash(std::string_view path) {
 
 }  // namespace
 
+std::optional<HttpResponse> RouteTable::Admit(HttpRequest& request) {
+  if (request.method == "OPTIONS") {
+    request.route = "options";
+    return std::nullopt;
+  }
+  const Route* found = Find(request);
+  request.route = found == nullptr ? "unknown" : found->path;
+  return gate_(request, found == nullptr ? TokenRule::kAlways : found->token);
+}
+
 std::unique_ptr<HttpOperation> RouteTable::Handle(HttpRequest& request, ResponseWriter& writer) {
   const std::string_view path = WithoutTrailingSlash(request.path);
   if (request.method == "OPTIONS") {
-    writer.SetRoute("options");
     writer.Send(AnswerOptions(request));
     return nullptr;
   }
-  const Route* found = nullptr;
-  for (const Route& route : routes_) {
-    if (PathMatches(route, path) && MethodMatches(route, request.method)) {
-      found = &route;
-      break;
-    }
-  }
-  writer.SetRoute(found == nullptr ? "unknown" : found->path);
-  if (std::optional<HttpResponse> refusal =
-          gate_(request, found == nullptr ? TokenRule::kAlways : found->token)) {
-    writer.Send(*std::move(refusal));
-    return nullptr;
-  }
+  const Route* found = Find(request);
   if (found != nullptr) {
     if (found->path.back() == '*') {
       request.path_rest = PercentDecode(path.substr(found->path.size() - 1));
@@ -72,6 +69,14 @@ std::unique_ptr<HttpOperation> RouteTable::Handle(HttpRequest& request, Response
   writer.Send(format_error_(
       404, "unknown_url",
       absl::StrCat("there is no ", request.path, " here; chat is at POST /v1/chat/completions")));
+  return nullptr;
+}
+
+const Route* RouteTable::Find(const HttpRequest& request) const {
+  const std::string_view path = WithoutTrailingSlash(request.path);
+  for (const Route& route : routes_) {
+    if (PathMatches(route, path) && MethodMatches(route, request.method)) return &route;
+  }
   return nullptr;
 }
 

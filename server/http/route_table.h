@@ -42,10 +42,12 @@ class RouteTable : public HttpHandler {
 
   void Add(Route route) { routes_.push_back(std::move(route)); }
 
+  std::optional<HttpResponse> Admit(HttpRequest& request) override;
   std::unique_ptr<HttpOperation> Handle(HttpRequest& request, ResponseWriter& writer) override;
   HttpResponse ConnectionError(int status, std::string_view message) const override;
 
  private:
+  const Route* Find(const HttpRequest& request) const;
   HttpResponse AnswerOptions(const HttpRequest& request) const;
   std::string AllowedMethods(std::string_view path) const;
 

@@ -13,7 +13,6 @@ namespace spillway {
 // Keeps what an answer wrote.
 class RecordingWriter : public ResponseWriter {
  public:
-  void SetRoute(std::string_view route_in) override { route = route_in; }
   void Send(HttpResponse response_in) override { response = std::move(response_in); }
   void BeginStream(std::string_view content_type_in,
                    const std::vector<HttpHeader>& headers_in) override {
@@ -41,7 +40,6 @@ class RecordingWriter : public ResponseWriter {
     return all;
   }
 
-  std::string route;
   std::optional<HttpResponse> response;
   bool began = false;
   std::string content_type;

@@ -19,9 +19,10 @@ namespace spillway {
 // A blocking client that shows the bytes as they come. Every wait ends after ten seconds.
 class SocketClient {
  public:
-  // `address` is "127.0.0.1:PORT". `receive_buffer` bounds what the kernel takes for it.
-  explicit SocketClient(const std::string& address, int receive_buffer = 0) {
-    socket_ = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  // `address` is "127.0.0.1:PORT". `receive_buffer` bounds what the kernel takes for it. `socket`:
+  // an IPv4 socket that it takes over instead of making one.
+  explicit SocketClient(const std::string& address, int receive_buffer = 0, int socket = -1) {
+    socket_ = socket >= 0 ? socket : ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     CHECK(socket_ >= 0);
     if (receive_buffer > 0) {
       ::setsockopt(socket_, SOL_SOCKET, SO_RCVBUF, &receive_buffer, sizeof(receive_buffer));

@@ -21,6 +21,7 @@ class OperationsRoutesTest : public ::testing::Test {
     HttpRequest request;
     request.method = "GET";
     request.path = path;
+    EXPECT_FALSE(routes_.Admit(request).has_value());
     RecordingWriter writer;
     EXPECT_EQ(routes_.Handle(request, writer), nullptr);
     return writer.response.value();

@@ -1,17 +1,10 @@
-#include "server/http/http_head.h"
+#include "server/http/response_head.h"
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 
 namespace spillway {
 namespace {
-
-int HexDigit(char c) {
-  if (c >= '0' && c <= '9') return c - '0';
-  if (c >= 'a' && c <= 'f') return c - 'a' + 10;
-  if (c >= 'A' && c <= 'F') return c - 'A' + 10;
-  return -1;
-}
 
 void AppendHeader(std::string& out, std::string_view name, std::string_view value) {
   out.append(name).append(": ");
@@ -22,47 +15,6 @@ void AppendHeader(std::string& out, std::string_view name, std::string_view valu
 }
 
 }  // namespace
-
-RequestTarget ParseTarget(std::string_view target) {
-  if (const size_t scheme = target.find("://"); scheme != std::string_view::npos &&
-                                                target.front() != '/' &&
-                                                target.find_first_of("/?") > scheme) {
-    const size_t path = target.find_first_of("/?", scheme + 3);
-    target = path == std::string_view::npos ? "/" : target.substr(path);
-  }
-  RequestTarget parsed;
-  if (const size_t question = target.find('?'); question != std::string_view::npos) {
-    parsed.query = target.substr(question + 1);
-    target = target.substr(0, question);
-  }
-  if (target.empty() || (target.front() != '/' && target != "*")) parsed.path = "/";
-  for (char c : target) {
-    if (c != '/' || parsed.path.empty() || parsed.path.back() != '/') parsed.path.push_back(c);
-  }
-  return parsed;
-}
-
-std::string PercentDecode(std::string_view text) {
-  std::string out;
-  for (size_t i = 0; i < text.size(); ++i) {
-    if (text[i] == '%' && i + 2 < text.size() && HexDigit(text[i + 1]) >= 0 &&
-        HexDigit(text[i + 2]) >= 0) {
-      out.push_back(static_cast<char>(HexDigit(text[i + 1]) * 16 + HexDigit(text[i + 2])));
-      i += 2;
-    } else {
-      out.push_back(text[i]);
-    }
-  }
-  return out;
-}
-
-bool IsFitRequestId(std::string_view id) {
-  if (id.empty() || id.size() > 128) return false;
-  for (char c : id) {
-    if (c < 0x21 || c > 0x7e) return false;
-  }
-  return true;
-}
 
 std::string_view ReasonPhrase(int status) {
   switch (status) {
@@ -86,6 +38,8 @@ std::string_view ReasonPhrase(int status) {
       return "Request Timeout";
     case 413:
       return "Content Too Large";
+    case 414:
+      return "URI Too Long";
     case 417:
       return "Expectation Failed";
     case 429:
@@ -100,6 +54,8 @@ std::string_view ReasonPhrase(int status) {
       return "Service Unavailable";
     case 504:
       return "Gateway Timeout";
+    case 505:
+      return "HTTP Version Not Supported";
     default:
       return "Status";
   }

@@ -1,7 +1,6 @@
 #pragma once
 
 #include <cstdint>
-#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -11,22 +10,7 @@
 
 namespace spillway {
 
-// The text of heads: pure functions of the connection.
-
-struct RequestTarget {
-  std::string path;
-  std::string query;
-};
-
-// Splits a request target. Runs of slashes become one, since clients join base addresses and
-// paths carelessly (open-webui issue #12117); an absolute form loses its scheme and host.
-RequestTarget ParseTarget(std::string_view target);
-
-// "%2F" to "/"; what is no escape stays as it is.
-std::string PercentDecode(std::string_view text);
-
-// A client's x-request-id is repeated in headers and logs: visible ASCII, at most 128 characters.
-bool IsFitRequestId(std::string_view id);
+// The text of an answer's head and of what frames its body. Pure functions.
 
 std::string_view ReasonPhrase(int status);
 

@@ -1,3 +1,0 @@
-// Asio's and Beast's own code, compiled once here instead of in each file that includes them.
-#include <boost/asio/impl/src.hpp>
-#include <boost/beast/src.hpp>
