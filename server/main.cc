@@ -32,6 +32,7 @@
 #include "router/router.h"
 #include "router/store.h"
 #include "server/auth/authenticator.h"
+#include "server/auth/failure_limiter.h"
 #include "server/auth/request_gate.h"
 #include "server/auth/token.h"
 #include "server/cli/command_line.h"
@@ -42,6 +43,7 @@
 #include "server/dialects/openai_error.h"
 #include "server/dialects/operations_routes.h"
 #include "server/http/http_server.h"
+#include "server/http/ip_address.h"
 #include "server/http/route_table.h"
 
 namespace spillway {
@@ -52,6 +54,7 @@ constexpr absl::Duration kRouterTick = absl::Milliseconds(50);
 constexpr absl::Duration kDrainPoll = absl::Milliseconds(20);
 constexpr absl::Duration kWorkerGrace = absl::Seconds(5);
 constexpr rlim_t kOpenFilesWanted = 65536;
+constexpr int64_t kOpenFilesReserved = 256;  // for workers' streams, the store, logs
 
 std::string GetEnv(const char* name) {
   const char* value = std::getenv(name);
@@ -81,6 +84,18 @@ void RaiseOpenFilesLimit() {
   if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
   limit.rlim_cur = std::max(limit.rlim_cur, std::min(limit.rlim_max, kOpenFilesWanted));
   ::setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+// No more connections than there can be open files, less what the rest of the process needs.
+HttpLimits LimitsOfThisMachine() {
+  HttpLimits limits;
+  rlimit files;
+  if (::getrlimit(RLIMIT_NOFILE, &files) != 0 || files.rlim_cur == RLIM_INFINITY) return limits;
+  const auto files_max = static_cast<int64_t>(files.rlim_cur);
+  const int64_t for_connections = files_max - std::min(kOpenFilesReserved, files_max / 2);
+  limits.connections_max =
+      static_cast<int32_t>(std::clamp<int64_t>(for_connections, 1, limits.connections_max));
+  return limits;
 }
 
 // Blocks, in this and all later threads, the signals that main waits for.
@@ -178,12 +193,13 @@ class FrontDoor {
       : options_(options),
         store_(std::move(store)),
         authenticator_(token_hashes),
+        failures_(FailureLimits()),
         folder_(std::move(folder)),
         server_(ServerOptions(options), clock_, metrics_),
         router_(MakeRouter(RouterLimits(), clock_, metrics_)),
         supervisor_(WorkerCommands(options, folder_.path()), RestartPolicy(), clock_),
         plan_(options.drain_delay, options.grace) {
-    const RequestGate gate = MakeRequestGate(authenticator_, FormatOpenAiError);
+    const RequestGate gate = MakeRequestGate(authenticator_, failures_, clock_, FormatOpenAiError);
     std::random_device entropy;
     for (int32_t i = 0; i < options.http_threads; ++i) {
       const uint64_t seed = (uint64_t{entropy()} << 32) | entropy();
@@ -254,6 +270,10 @@ class FrontDoor {
                                   .any_origin = !options.no_auth});
     }
     server.threads = options.http_threads;
+    for (const std::string& network : options.trusted_proxies) {
+      server.trusted_proxies.push_back(IpNetwork::Parse(network).value());
+    }
+    server.limits = LimitsOfThisMachine();
     std::random_device entropy;
     server.id_seed = (uint64_t{entropy()} << 32) | entropy();
     return server;
@@ -311,6 +331,7 @@ class FrontDoor {
   std::atomic<bool> draining_ = false;
   std::unique_ptr<Store> store_;
   Authenticator authenticator_;
+  FailureLimiter failures_;
   RuntimeFolder folder_;
   // In this order: shards go before the router, the router before the threads that it posts to.
   HttpServer server_;

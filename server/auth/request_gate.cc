@@ -5,8 +5,9 @@
 #include <utility>
 
 #include "absl/strings/match.h"
-#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "common/logging.h"
+#include "server/auth/token.h"
 
 namespace spillway {
 namespace {
@@ -38,10 +39,12 @@ std::string_view HostOfOrigin(std::string_view origin) {
   return scheme == std::string_view::npos ? origin : origin.substr(scheme + 3);
 }
 
-std::optional<std::string_view> WhyNotLocal(const HttpRequest& request) {
-  if (CameThroughProxy(request)) {
+// Why a listener without tokens doesn't take it.
+std::optional<std::string_view> WhyNotOpen(const HttpRequest& request) {
+  if (CameThroughProxy(request) && (request.listener.loopback || !request.from_trusted_proxy)) {
     return "this listener has no token and takes no requests through a proxy; serve with a token";
   }
+  if (!request.listener.loopback) return std::nullopt;
   const std::optional<std::string_view> host = request.Header("Host");
   if (host && !NamesThisMachine(*host)) {
     return "this listener has no token and answers only to localhost; serve with a token";
@@ -66,6 +69,39 @@ bool TokenNeeded(const HttpRequest& request, TokenRule rule) {
   return true;
 }
 
+HttpResponse Unauthorized(const Authenticator& authenticator, std::string_view token,
+                          const ErrorFormat& format_error) {
+  std::string_view message =
+      "this token is not valid here: it is misspelt, revoked or another server's";
+  if (token.empty()) message = "a token is needed: send the header Authorization: Bearer TOKEN";
+  if (authenticator.empty()) {
+    message = "this server has no tokens yet: make one with \"spillway token create NAME\"";
+  }
+  HttpResponse refusal = format_error(401, "invalid_api_key", message);
+  refusal.headers.push_back({"WWW-Authenticate", "Bearer"});
+  return refusal;
+}
+
+HttpResponse TooManyFailures(absl::Duration wait, const ErrorFormat& format_error) {
+  HttpResponse refusal =
+      format_error(429, "too_many_invalid_tokens",
+                   "too many invalid tokens came from your address; wait before the next try");
+  refusal.headers.push_back(
+      {"Retry-After", absl::StrCat(absl::ToInt64Seconds(absl::Ceil(wait, absl::Seconds(1))))});
+  // The same token won't be right later.
+  refusal.headers.push_back({"x-should-retry", "false"});
+  return refusal;
+}
+
+void TellOfFailures(const HttpRequest& request) {
+  const bool behind_proxy = CameThroughProxy(request) && !request.from_trusted_proxy;
+  LogWarning(absl::StrCat("too many invalid tokens from ", request.client_address,
+                          ": unknown tokens from there wait now",
+                          behind_proxy ? "; it looks like a proxy: name it with --trusted-proxy, "
+                                         "so that its clients are told apart"
+                                       : ""));
+}
+
 }  // namespace
 
 std::string_view TokenOf(const HttpRequest& request) {
@@ -82,31 +118,31 @@ std::string_view TokenOf(const HttpRequest& request) {
   return token;
 }
 
-RequestGate MakeRequestGate(const Authenticator& authenticator, ErrorFormat format_error) {
-  return [&authenticator, format_error = std::move(format_error)](
+RequestGate MakeRequestGate(const Authenticator& authenticator, FailureLimiter& failures,
+                            const Clock& clock, ErrorFormat format_error) {
+  return [&authenticator, &failures, &clock, format_error = std::move(format_error)](
              HttpRequest& request, TokenRule rule) -> std::optional<HttpResponse> {
     if (!request.listener.token_required) {
       request.tenant = "local";
-      if (!request.listener.loopback || rule == TokenRule::kNever) return std::nullopt;
-      const std::optional<std::string_view> why = WhyNotLocal(request);
+      if (rule == TokenRule::kNever) return std::nullopt;
+      const std::optional<std::string_view> why = WhyNotOpen(request);
       if (!why) return std::nullopt;
       return format_error(403, "not_local", *why);
     }
     if (!TokenNeeded(request, rule)) return std::nullopt;
     const std::string_view token = TokenOf(request);
+    if (token.empty()) return Unauthorized(authenticator, token, format_error);
+    const IpAddress client = ParseIpAddress(request.client_address).value_or(IpAddress());
+    const std::string digest = Sha256Hex(token);
+    const absl::Duration wait = failures.WaitBefore(client, digest, clock.Now());
+    if (wait > absl::ZeroDuration()) return TooManyFailures(wait, format_error);
     if (std::optional<Tenant> tenant = authenticator.Check(token)) {
+      failures.OnSuccess(client, digest, clock.Now());
       request.tenant = std::move(tenant->name);
       return std::nullopt;
     }
-    std::string_view message =
-        "this token is not valid here: it is misspelt, revoked or another server's";
-    if (token.empty()) message = "a token is needed: send the header Authorization: Bearer TOKEN";
-    if (authenticator.empty()) {
-      message = "this server has no tokens yet: make one with \"spillway token create NAME\"";
-    }
-    HttpResponse refusal = format_error(401, "invalid_api_key", message);
-    refusal.headers.push_back({"WWW-Authenticate", "Bearer"});
-    return refusal;
+    if (failures.OnFailure(client, clock.Now())) TellOfFailures(request);
+    return Unauthorized(authenticator, token, format_error);
   };
 }
 

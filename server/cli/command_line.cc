@@ -5,6 +5,7 @@
 #include <sstream>
 
 #include "absl/strings/str_cat.h"
+#include "server/http/ip_address.h"
 
 #ifndef SPILLWAY_VERSION
 #define SPILLWAY_VERSION "unknown"
@@ -77,6 +78,11 @@ void AddListenOptions(CLI::App& serve, ServeOptions& options) {
   serve.add_flag("--allow-open-access", options.allow_open_access,
                  "With --no-auth on other addresses: everybody who can reach them may use this\n"
                  "server without a token");
+  serve
+      .add_option("--trusted-proxy", options.trusted_proxies,
+                  "Network of a proxy in front, such as 127.0.0.1 or 10.0.0.0/8; repeatable.\n"
+                  "Only from there X-Forwarded-For tells who the client is")
+      ->type_name("CIDR");
   serve
       .add_option("--token-sha256", options.token_sha256,
                   "SHA-256, in hex, of a token to accept besides the stored ones; repeatable")
@@ -201,6 +207,11 @@ absl::Status CheckServeOptions(const ServeOptions& options) {
   if (options.workers == 0 && options.attach.empty()) {
     return absl::InvalidArgumentError(
         "there would be no worker: give --workers 1 or more, or --attach ADDRESS");
+  }
+  for (const std::string& network : options.trusted_proxies) {
+    if (absl::Status status = IpNetwork::Parse(network).status(); !status.ok()) {
+      return absl::InvalidArgumentError(absl::StrCat("--trusted-proxy ", status.message()));
+    }
   }
   if (!options.no_auth || options.allow_open_access) return absl::OkStatus();
   for (const std::string& address : options.listen) {

@@ -29,6 +29,7 @@ struct ServeOptions {
   std::vector<std::string> listen = {"127.0.0.1:8080"};
   bool no_auth = false;
   bool allow_open_access = false;
+  std::vector<std::string> trusted_proxies;  // networks
   std::string data_folder;
   int32_t worker_threads = 0;  // 0: the cores divided by the workers
   int32_t http_threads = 1;

@@ -7,6 +7,7 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "server/auth/token.h"
+#include "tests/support/manual_clock.h"
 
 namespace spillway {
 namespace {
@@ -22,12 +23,16 @@ class RequestGateTest : public ::testing::Test {
   }
 
   // 0 when the request may go on.
-  int Status(ListenerTraits listener, Headers headers, TokenRule rule = TokenRule::kAlways) {
+  int Status(ListenerTraits listener, Headers headers, TokenRule rule = TokenRule::kAlways,
+             const std::string& client_address = "127.0.0.1", bool from_trusted_proxy = false) {
     request_ = HttpRequest();
+    request_.client_address = client_address;
+    request_.from_trusted_proxy = from_trusted_proxy;
     request_.listener = listener;
     request_.headers = std::move(headers);
     const std::optional<HttpResponse> refusal = gate_(request_, rule);
     body_ = refusal ? refusal->body : "";
+    headers_ = refusal ? refusal->headers : std::vector<HttpHeader>();
     return refusal ? refusal->status : 0;
   }
 
@@ -37,13 +42,18 @@ class RequestGateTest : public ::testing::Test {
   static constexpr ListenerTraits kOpen = {.token_required = false, .loopback = false};
 
   Authenticator authenticator_{{}};
-  RequestGate gate_ = MakeRequestGate(authenticator_, [](int status, std::string_view code,
-                                                         std::string_view message) {
-    return HttpResponse{
-        .status = status, .headers = {}, .body = std::string(code) + ": " + std::string(message)};
-  });
+  FailureLimiter failures_{{.failures_per_minute = 5}};
+  ManualClock clock_;
+  RequestGate gate_ = MakeRequestGate(
+      authenticator_, failures_, clock_,
+      [](int status, std::string_view code, std::string_view message) {
+        return HttpResponse{.status = status,
+                            .headers = {},
+                            .body = std::string(code) + ": " + std::string(message)};
+      });
   HttpRequest request_;
   std::string body_;
+  std::vector<HttpHeader> headers_;
 };
 
 TEST_F(RequestGateTest, TakesTheTokenAsClientsSendIt) {
@@ -88,8 +98,38 @@ TEST_F(RequestGateTest, LocalListenerWithoutTokenTrustsOnlyThisMachine) {
   EXPECT_EQ(Status(kLocal, {{"Host", "localhost"}, {"X-Forwarded-For", "1.2.3.4"}}), 403);
 }
 
-TEST_F(RequestGateTest, OpenListenerIsOpen) {
+TEST_F(RequestGateTest, OpenListenerIsOpenButNotThroughAProxyThatNobodyNamed) {
   EXPECT_EQ(Status(kOpen, {{"Host", "anything.example"}}), 0);
+  for (const char* name : {"Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Real-IP"}) {
+    EXPECT_EQ(Status(kOpen, {{name, "1.2.3.4"}}), 403) << name;
+  }
+  const Headers forwarded = {{"Host", "localhost"}, {"X-Forwarded-For", "1.2.3.4"}};
+  EXPECT_EQ(Status(kOpen, forwarded, TokenRule::kAlways, "1.2.3.4", /*from_trusted_proxy=*/true),
+            0);
+  EXPECT_EQ(Status(kLocal, forwarded, TokenRule::kAlways, "1.2.3.4", /*from_trusted_proxy=*/true),
+            403);
+  EXPECT_EQ(Status(kOpen, {{"X-Forwarded-For", "1.2.3.4"}}, TokenRule::kNever), 0);
+}
+
+TEST_F(RequestGateTest, GuessersWaitAndOthersDoNot) {
+  const auto status = [&](const char* token, const char* address) {
+    return Status(kPublic, {{"Authorization", token}}, TokenRule::kAlways, address);
+  };
+  EXPECT_EQ(status("secret", "1.1.1.1"), 0);
+  for (int i = 0; i < 5; ++i) EXPECT_EQ(status("guess", "1.1.1.1"), 401);
+  EXPECT_EQ(status("guess", "1.1.1.1"), 429);
+  ASSERT_EQ(headers_.size(), 2u);
+  EXPECT_EQ(headers_[0].name, "Retry-After");
+  EXPECT_EQ(headers_[0].value, "12");
+  EXPECT_EQ(status("secret", "1.1.1.1"), 0);
+  // Not even the right token is looked at where nobody had it before.
+  for (int i = 0; i < 5; ++i) EXPECT_EQ(status("guess", "2.2.2.2"), 401);
+  EXPECT_EQ(status("secret", "2.2.2.2"), 429);
+  EXPECT_EQ(status("secret", "3.3.3.3"), 0);
+  clock_.Advance(absl::Seconds(12));
+  EXPECT_EQ(status("secret", "2.2.2.2"), 0);
+  // Sending none is no guess.
+  for (int i = 0; i < 9; ++i) EXPECT_EQ(status("", "4.4.4.4"), 401);
 }
 
 }  // namespace

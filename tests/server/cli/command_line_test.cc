@@ -68,6 +68,15 @@ TEST(CommandLineTest, RepeatedOptions) {
   EXPECT_THAT(options.token_sha256, ElementsAre("ab"));
 }
 
+TEST(CommandLineTest, TrustedProxiesAreNetworks) {
+  auto options = std::get<ServeOptions>(
+      Parse({"serve", "--trusted-proxy", "127.0.0.1", "--trusted-proxy", "fd00::/8"}));
+  EXPECT_TRUE(CheckServeOptions(options).ok());
+  options.trusted_proxies = {"nginx"};
+  EXPECT_THAT(std::string(CheckServeOptions(options).message()),
+              HasSubstr("--trusted-proxy \"nginx\" is not a network"));
+}
+
 TEST(CommandLineTest, TokenCommands) {
   const auto create = std::get<TokenCommand>(Parse({"token", "create", "laptop"}));
   EXPECT_EQ(create.action, TokenCommand::Action::kCreate);
