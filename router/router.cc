@@ -30,6 +30,7 @@ struct Replica {
   ReplicaId id;
   std::string name;
   std::string target;
+  std::string model;  // as AddReplica() said; may be empty
   std::shared_ptr<ReplicaMetrics> metrics;
   std::shared_ptr<WorkerUpstream> upstream;
   ReturnForecast forecast;
@@ -47,7 +48,8 @@ class RouterImpl : public Router, public ReplicaDirectory {
   ~RouterImpl() override { Shutdown(); }
 
   std::unique_ptr<RouterShard> MakeShard(std::function<void(std::function<void()>)> post) override;
-  void AddReplica(const std::string& name, const std::string& target) override;
+  void AddReplica(const std::string& name, const std::string& target,
+                  const std::string& model) override;
   void RemoveReplica(const std::string& name) override;
   std::vector<ModelInfo> Models() const override;
   std::vector<ReplicaStatus> Replicas() const override;
@@ -97,7 +99,8 @@ std::unique_ptr<RouterShard> RouterImpl::MakeShard(
   return shard;
 }
 
-void RouterImpl::AddReplica(const std::string& name, const std::string& target) {
+void RouterImpl::AddReplica(const std::string& name, const std::string& target,
+                            const std::string& model) {
   MutexLock lock(mutex_);
   if (shut_down_) return;
   const ReplicaId id{next_replica_++};
@@ -114,6 +117,7 @@ void RouterImpl::AddReplica(const std::string& name, const std::string& target) 
   replicas_.push_back({.id = id,
                        .name = name,
                        .target = target,
+                       .model = model,
                        .metrics = std::move(metrics),
                        .upstream = std::move(upstream)});
 }
@@ -167,6 +171,7 @@ absl::StatusOr<ReplicaDirectory::View> RouterImpl::Find(const std::string& model
   const absl::Time now = clock_.Now();
   for (const Replica& replica : ReplicasCopy()) {
     UpstreamStatus status = replica.upstream->status();
+    if (status.model_name.empty()) status.model_name = replica.model;
     if (status.model_name.empty()) continue;
     status.snapshot.returning = !status.snapshot.ready && replica.forecast.ExpectedBack(now);
     if (std::find(services.begin(), services.end(), status.model_name) == services.end()) {

@@ -107,8 +107,11 @@ class Router {
       std::function<void(std::function<void()>)> post) = 0;
 
   // A worker to send work to, by gRPC target ("unix:/…", "host:port"). It serves as soon as it
-  // answers Describe; Attach is kept up until RemoveReplica or Shutdown.
-  virtual void AddReplica(const std::string& name, const std::string& target) = 0;
+  // answers Describe; Attach is kept up until RemoveReplica or Shutdown. `model` is what it will
+  // serve, so that requests for it find no ready replica until then instead of no model; empty:
+  // the worker tells.
+  virtual void AddReplica(const std::string& name, const std::string& target,
+                          const std::string& model) = 0;
   virtual void RemoveReplica(const std::string& name) = 0;
 
   virtual std::vector<ModelInfo> Models() const = 0;

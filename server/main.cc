@@ -8,15 +8,18 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cerrno>
 #include <climits>
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <memory>
 #include <optional>
 #include <random>
+#include <set>
 #include <string>
 #include <thread>
 #include <utility>
@@ -74,6 +77,8 @@ Environment ReadEnvironment() {
     environment.executable_folder =
         std::filesystem::path(std::string(path, static_cast<size_t>(length))).parent_path();
   }
+  std::error_code ignored;
+  environment.working_folder = std::filesystem::current_path(ignored).string();
   environment.cores = static_cast<int32_t>(std::max(1u, std::thread::hardware_concurrency()));
   return environment;
 }
@@ -130,31 +135,43 @@ absl::StatusOr<std::vector<std::string>> FixedTokenHashes(const ServeOptions& op
   return hashes;
 }
 
-absl::Status CheckModelFile(const ServeOptions& options) {
-  if (options.workers == 0 || ::access(options.model.c_str(), R_OK) == 0) return absl::OkStatus();
-  return absl::NotFoundError(
-      absl::StrCat("there is no model file ", options.model,
-                   ". Name a GGUF file: spillway serve --model FILE.gguf, or set "
-                   "SPILLWAY_MODEL; `./dev run` fetches a small model by itself"));
+absl::Status CheckModelPaths(const ServeOptions& options) {
+  for (const ServedModel& model : options.models) {
+    if (::access(model.path.c_str(), R_OK) == 0) continue;
+    return absl::NotFoundError(absl::StrCat(
+        model.path, ": there is no such model (", std::strerror(errno),
+        "). Name a GGUF file or a Hugging Face folder: spillway serve --model PATH, or set "
+        "SPILLWAY_MODEL; `./dev run` fetches a small model by itself"));
+  }
+  return absl::OkStatus();
+}
+
+WorkerCommand CommandFor(const ServedModel& model, const ServeOptions& options,
+                         const std::string& folder, std::string name) {
+  WorkerCommand command;
+  command.name = std::move(name);
+  command.model_name = model.name;
+  command.binary = options.worker_binary;
+  command.socket_path = absl::StrCat(folder, "/", command.name, ".sock");
+  command.failure_path = absl::StrCat(folder, "/", command.name, ".failure");
+  command.arguments = {"--model",          model.path,
+                       "--model-name",     model.name,
+                       "--listen",         "unix:" + command.socket_path,
+                       "--threads",        absl::StrCat(options.worker_threads),
+                       "--failure-file",   command.failure_path,
+                       "--die-with-parent"};
+  command.arguments.insert(command.arguments.end(), options.worker_arguments.begin(),
+                           options.worker_arguments.end());
+  return command;
 }
 
 std::vector<WorkerCommand> WorkerCommands(const ServeOptions& options, const std::string& folder) {
   std::vector<WorkerCommand> commands;
-  for (int32_t i = 0; i < options.workers; ++i) {
-    WorkerCommand command;
-    command.name = absl::StrCat("worker-", i);
-    command.binary = options.worker_binary;
-    command.socket_path = absl::StrCat(folder, "/", command.name, ".sock");
-    command.arguments = {"--model",          options.model,
-                         "--listen",         "unix:" + command.socket_path,
-                         "--threads",        absl::StrCat(options.worker_threads),
-                         "--die-with-parent"};
-    if (!options.model_name.empty()) {
-      command.arguments.insert(command.arguments.end(), {"--model-name", options.model_name});
+  for (const ServedModel& model : options.models) {
+    for (int32_t i = 0; i < options.workers; ++i) {
+      commands.push_back(
+          CommandFor(model, options, folder, absl::StrCat("worker-", commands.size())));
     }
-    command.arguments.insert(command.arguments.end(), options.worker_arguments.begin(),
-                             options.worker_arguments.end());
-    commands.push_back(std::move(command));
   }
   return commands;
 }
@@ -219,10 +236,10 @@ class FrontDoor {
     RETURN_IF_ERROR(server_.Start());
     RETURN_IF_ERROR(supervisor_.Start());
     for (const WorkerCommand& command : WorkerCommands(options_, folder_.path())) {
-      router_->AddReplica(command.name, "unix:" + command.socket_path);
+      router_->AddReplica(command.name, "unix:" + command.socket_path, command.model_name);
     }
     for (size_t i = 0; i < options_.attach.size(); ++i) {
-      router_->AddReplica(absl::StrCat("attached-", i), options_.attach[i]);
+      router_->AddReplica(absl::StrCat("attached-", i), options_.attach[i], "");
     }
     for (const std::string& address : server_.bound_addresses()) {
       std::printf("listening on http://%s\n", address.c_str());
@@ -234,8 +251,8 @@ class FrontDoor {
     return absl::OkStatus();
   }
 
-  // Returns when it is time to go.
-  void Run(const sigset_t& signals) {
+  // Returns when it is time to go. An error: a model can't be loaded, and why.
+  absl::Status Run(const sigset_t& signals) {
     while (plan_.phase() != ServingPhase::kStopped) {
       switch (WaitForSignal(signals)) {
         case SIGTERM:
@@ -248,6 +265,7 @@ class FrontDoor {
           break;
       }
       supervisor_.Poll();
+      RETURN_IF_ERROR(supervisor_.load_failure());
       if (clock_.Now() >= next_refresh_) {
         if (absl::Status status = RefreshTokens(); !status.ok()) {
           LogWarning(absl::StrCat("the tokens known so far stay: ", status.message()));
@@ -258,6 +276,7 @@ class FrontDoor {
                                      server_.WaitUntilIdle(absl::ZeroDuration()));
       EnterPhase();
     }
+    return absl::OkStatus();
   }
 
  private:
@@ -290,7 +309,7 @@ class FrontDoor {
   // The signal that came, 0 when something else is due.
   int WaitForSignal(const sigset_t& signals) {
     absl::Time wake = std::min({next_refresh_, supervisor_.next_start(), plan_.next_tick()});
-    if (plan_.phase() == ServingPhase::kDraining || !announced_) {
+    if (plan_.phase() == ServingPhase::kDraining || AwaitsModels()) {
       wake = std::min(wake, clock_.Now() + kDrainPoll);
     }
     const timespec wait = absl::ToTimespec(std::max(absl::ZeroDuration(), wake - clock_.Now()));
@@ -298,15 +317,20 @@ class FrontDoor {
     return signal > 0 ? signal : 0;
   }
 
-  // Says once that there is something to talk to.
+  // Whether a model has not been ready so far. Attached workers tell their models only then.
+  bool AwaitsModels() const {
+    return announced_.size() < std::max<size_t>(options_.models.size(), 1);
+  }
+
+  // Says once for each model that it is there.
   void AnnounceReadiness() {
-    if (announced_) return;
+    if (!AwaitsModels()) return;
     for (const ModelInfo& model : router_->Models()) {
+      if (!announced_.insert(model.name).second) continue;
       std::printf("ready: model %s, context %d tokens\n", model.name.c_str(),
                   model.context_tokens_max);
-      announced_ = true;
+      std::fflush(stdout);
     }
-    if (announced_) std::fflush(stdout);
   }
 
   void EnterPhase() {
@@ -341,12 +365,12 @@ class FrontDoor {
   ShutdownPlan plan_;
   ServingPhase entered_ = ServingPhase::kServing;
   absl::Time next_refresh_;
-  bool announced_ = false;
+  std::set<std::string> announced_;  // models
 };
 
 absl::Status Serve(const ServeOptions& options) {
   RETURN_IF_ERROR(CheckServeOptions(options));
-  RETURN_IF_ERROR(CheckModelFile(options));
+  RETURN_IF_ERROR(CheckModelPaths(options));
   ASSIGN_OR_RETURN(const std::vector<std::string> hashes, FixedTokenHashes(options));
   InitLogging("spillway", options.verbose ? LogLevel::kDebug : LogLevel::kInfo);
   RaiseOpenFilesLimit();
@@ -355,7 +379,7 @@ absl::Status Serve(const ServeOptions& options) {
   ASSIGN_OR_RETURN(RuntimeFolder folder, RuntimeFolder::Make(options.runtime_parent));
   FrontDoor front_door(options, std::move(store), hashes, std::move(folder));
   RETURN_IF_ERROR(front_door.Start());
-  front_door.Run(signals);
+  RETURN_IF_ERROR(front_door.Run(signals));
   LogInfo("stopped");
   return absl::OkStatus();
 }

@@ -6,6 +6,7 @@
 
 #include <csignal>
 #include <cstdio>
+#include <fstream>
 #include <future>
 #include <memory>
 #include <string>
@@ -15,6 +16,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/clock.h"
 #include "common/logging.h"
+#include "common/model_name.h"
 #include "common/status_macros.h"
 #include "grpcpp/grpcpp.h"
 #include "grpcpp/health_check_service_interface.h"
@@ -35,6 +37,7 @@ struct Flags {
   std::string model;
   std::string model_name;
   std::string listen = "unix:spillway-worker.sock";
+  std::string failure_file;
   bool die_with_parent = false;
   int32_t waiting_max = 1024;
   CpuExecutorOptions executor;
@@ -118,10 +121,21 @@ sigset_t BlockSignals() {
   return signals;
 }
 
+// Leaves `failure` where whoever started this process looks for it.
+void TellFailure(const Flags& flags, const absl::Status& failure) {
+  if (flags.failure_file.empty()) return;
+  std::ofstream(flags.failure_file) << failure.message();
+}
+
 absl::Status Serve(const Flags& flags, const sigset_t& signals) {
   const SystemClock clock;
   const absl::Time begun = clock.Now();
-  ASSIGN_OR_RETURN(Model model, LoadModel(flags));
+  absl::StatusOr<Model> loaded = LoadModel(flags);
+  if (!loaded.ok()) {
+    TellFailure(flags, loaded.status());
+    return loaded.status();
+  }
+  Model& model = *loaded;
   const ExecutorShape& shape = model.executor->shape();
   LogInfo(absl::StrCat("loaded ", model.spec.name, " on ", model.executor->device_name(), " in ",
                        absl::ToInt64Milliseconds(clock.Now() - begun), " ms; KV memory holds ",
@@ -175,6 +189,8 @@ int Main(int argc, char** argv) {
                  "Name to serve it under; default: from the file's name");
   app.add_option("--listen", flags.listen, "gRPC address: unix:PATH or HOST:PORT")
       ->capture_default_str();
+  app.add_option("--failure-file", flags.failure_file,
+                 "File to write into, before ending, why the model can't be loaded");
   app.add_option("--threads", flags.executor.threads, "CPU threads; 0: one a core")
       ->capture_default_str();
   app.add_option("--kv-bytes", flags.executor.kv_bytes, "Memory for the KV cache")

@@ -2,9 +2,14 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <filesystem>
 #include <sstream>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "common/model_name.h"
+#include "common/status_macros.h"
+#include "router/service.h"
 #include "server/http/ip_address.h"
 
 #ifndef SPILLWAY_VERSION
@@ -15,6 +20,7 @@ namespace spillway {
 namespace {
 
 constexpr int32_t kHttpThreadsDefaultMax = 8;
+constexpr size_t kModelNameBytesMax = 128;
 
 std::string StateFolder(const Environment& environment) {
   if (!environment.xdg_state_home.empty()) return environment.xdg_state_home + "/spillway";
@@ -34,15 +40,34 @@ struct Seconds {
   double grace = 30;
 };
 
-void AddWorkerOptions(CLI::App& serve, ServeOptions& options) {
+// "NAME=PATH" or "PATH". A path whose first part has a "=" in it is written "./PATH".
+ServedModel ModelFromFlag(const std::string& flag) {
+  const size_t equals = flag.find('=');
+  if (equals == std::string::npos || flag.substr(0, equals).find('/') != std::string::npos) {
+    return {.name = "", .path = flag};
+  }
+  return {.name = flag.substr(0, equals), .path = flag.substr(equals + 1)};
+}
+
+// As they are on the command line.
+struct ModelFlags {
+  std::vector<std::string> models;
+  std::string name;
+};
+
+void AddWorkerOptions(CLI::App& serve, ModelFlags& models, ServeOptions& options) {
   serve
-      .add_option("--model", options.model,
-                  "GGUF file to serve. Default: $SPILLWAY_MODEL, else\n"
-                  "~/.cache/spillway/models/SmolLM2-135M-Instruct.Q4_1.gguf")
-      ->type_name("FILE");
-  serve.add_option("--model-name", options.model_name, "Name that clients ask for")
+      .add_option(
+          "--model", models.models,
+          "GGUF file or Hugging Face folder to serve; repeatable, each with workers of\n"
+          "its own. NAME=PATH says what clients ask for; without, the path gives the name.\n"
+          "Default: $SPILLWAY_MODEL, else\n"
+          "~/.cache/spillway/models/SmolLM2-135M-Instruct.Q4_1.gguf")
+      ->type_name("[NAME=]PATH")
+      ->allow_extra_args(false);
+  serve.add_option("--model-name", models.name, "Name that clients ask for, of the only model")
       ->type_name("NAME");
-  serve.add_option("--workers", options.workers, "Worker processes to start, each with the model")
+  serve.add_option("--workers", options.workers, "Worker processes to start for each model")
       ->check(CLI::Range(0, 64).description(""))
       ->type_name("N")
       ->capture_default_str();
@@ -53,7 +78,7 @@ void AddWorkerOptions(CLI::App& serve, ServeOptions& options) {
       ->type_name("ADDRESS");
   serve
       .add_option("--threads", options.worker_threads,
-                  "CPU threads of each worker. Default: the cores divided by the workers")
+                  "CPU threads of each worker. Default: the cores divided by all workers")
       ->check(CLI::Range(0, 1024).description(""))
       ->type_name("N");
   serve
@@ -141,20 +166,56 @@ void AddTokenOptions(CLI::App& token, TokenCommand& command) {
   revoke->callback([&command] { command.action = TokenCommand::Action::kRevoke; });
 }
 
-void FillServeDefaults(const CLI::App& serve, const Seconds& seconds,
+// The name that the path suggests, whatever folder it is relative to.
+std::string NameFor(const std::string& path, const Environment& environment) {
+  const std::filesystem::path whole = std::filesystem::path(environment.working_folder) / path;
+  return ModelNameFromPath(whole.lexically_normal().string());
+}
+
+void FillModels(ModelFlags flags, const Environment& environment, ServeOptions& options) {
+  if (options.workers == 0) return;
+  if (flags.models.empty()) flags.models.push_back(DefaultModel(environment));
+  for (const std::string& flag : flags.models) options.models.push_back(ModelFromFlag(flag));
+  if (!flags.name.empty() && options.models.size() == 1) options.models[0].name = flags.name;
+  for (ServedModel& model : options.models) {
+    if (model.name.empty()) model.name = NameFor(model.path, environment);
+  }
+}
+
+void FillServeDefaults(const CLI::App& serve, const Seconds& seconds, ModelFlags models,
                        const Environment& environment, ServeOptions& options) {
   options.drain_delay = absl::Seconds(seconds.drain_delay);
   options.grace = absl::Seconds(seconds.grace);
   if (!options.attach.empty() && serve.count("--workers") == 0) options.workers = 0;
-  if (options.model.empty()) options.model = DefaultModel(environment);
+  FillModels(std::move(models), environment, options);
   if (options.data_folder.empty()) options.data_folder = StateFolder(environment);
   if (options.worker_binary.empty()) {
     options.worker_binary = environment.executable_folder + "/spillway-worker";
   }
   if (options.worker_threads == 0) {
-    options.worker_threads = std::max(1, environment.cores / std::max(1, options.workers));
+    const auto workers =
+        std::max<int32_t>(1, options.workers * static_cast<int32_t>(options.models.size()));
+    options.worker_threads = std::max(1, environment.cores / workers);
   }
   options.runtime_parent = environment.xdg_runtime_dir;
+}
+
+// Clients tell models apart by their names, and names as ServiceAlias() compares them.
+absl::Status CheckModelNames(const std::vector<ServedModel>& models) {
+  for (size_t i = 0; i < models.size(); ++i) {
+    if (models[i].name.size() > kModelNameBytesMax) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("the name of ", models[i].path, " has ", models[i].name.size(),
+                       " bytes, beyond the limit of ", kModelNameBytesMax));
+    }
+    for (size_t j = 0; j < i; ++j) {
+      if (ServiceAlias(models[i].name) != ServiceAlias(models[j].name)) continue;
+      return absl::InvalidArgumentError(absl::StrCat(models[j].path, " and ", models[i].path,
+                                                     " would both be called ", models[i].name,
+                                                     "; give them names: --model NAME=PATH"));
+    }
+  }
+  return absl::OkStatus();
 }
 
 }  // namespace
@@ -166,13 +227,16 @@ Command ParseCommandLine(int argc, const char* const* argv, const Environment& e
       "spillway");
   app.set_version_flag("--version", "spillway " SPILLWAY_VERSION);
   app.require_subcommand(1);
-  app.footer("Start here:\n  spillway token create laptop\n  spillway serve --model FILE.gguf");
+  app.footer(
+      "Start here:\n  spillway token create laptop\n  spillway serve --model FILE.gguf\n"
+      "  spillway serve --model FOLDER --model small=FILE.gguf");
 
   ServeOptions options;
+  ModelFlags models;
   Seconds seconds;
   options.http_threads = std::clamp(environment.cores, 1, kHttpThreadsDefaultMax);
   CLI::App* serve = app.add_subcommand("serve", "Start the workers of this machine and serve HTTP");
-  AddWorkerOptions(*serve, options);
+  AddWorkerOptions(*serve, models, options);
   AddListenOptions(*serve, options);
   AddShutdownOptions(*serve, seconds);
   serve->add_flag("--verbose", options.verbose, "Log more");
@@ -189,7 +253,12 @@ Command ParseCommandLine(int argc, const char* const* argv, const Environment& e
     return Exit{code, out.str(), err.str()};
   }
   if (serve->parsed()) {
-    FillServeDefaults(*serve, seconds, environment, options);
+    if (!models.name.empty() && models.models.size() > 1) {
+      return Exit{1, "",
+                  "--model-name names the only model; of several, name each: "
+                  "--model NAME=PATH\n"};
+    }
+    FillServeDefaults(*serve, seconds, std::move(models), environment, options);
     return options;
   }
   if (token.data_folder.empty()) token.data_folder = StateFolder(environment);
@@ -213,6 +282,7 @@ absl::Status CheckServeOptions(const ServeOptions& options) {
       return absl::InvalidArgumentError(absl::StrCat("--trusted-proxy ", status.message()));
     }
   }
+  RETURN_IF_ERROR(CheckModelNames(options.models));
   if (!options.no_auth || options.allow_open_access) return absl::OkStatus();
   for (const std::string& address : options.listen) {
     if (!IsLoopbackAddress(address)) {

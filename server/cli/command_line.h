@@ -18,20 +18,26 @@ struct Environment {
   std::string xdg_runtime_dir;
   std::string default_model;      // SPILLWAY_MODEL
   std::string executable_folder;  // where this program is
+  std::string working_folder;     // where relative paths begin
   int32_t cores = 1;
 };
 
+// A model to serve, by workers of its own.
+struct ServedModel {
+  std::string name;  // what clients ask for
+  std::string path;  // a GGUF file, or a Hugging Face folder
+};
+
 struct ServeOptions {
-  std::string model;       // a GGUF file
-  std::string model_name;  // empty: the worker's choice
-  int32_t workers = 1;
+  std::vector<ServedModel> models;
+  int32_t workers = 1;              // of each model
   std::vector<std::string> attach;  // gRPC targets of workers that run already
   std::vector<std::string> listen = {"127.0.0.1:8080"};
   bool no_auth = false;
   bool allow_open_access = false;
   std::vector<std::string> trusted_proxies;  // networks
   std::string data_folder;
-  int32_t worker_threads = 0;  // 0: the cores divided by the workers
+  int32_t worker_threads = 0;  // 0: the cores divided by all workers
   int32_t http_threads = 1;
   std::string worker_binary;
   std::vector<std::string> worker_arguments;  // passed on as they are

@@ -11,6 +11,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <filesystem>
+#include <fstream>
 #include <system_error>
 #include <utility>
 
@@ -23,6 +24,17 @@ namespace {
 
 // sockaddr_un::sun_path has 108 bytes with its zero; "/worker-999.sock" is appended.
 constexpr size_t kRuntimePathBytesMax = 80;
+constexpr size_t kFailureBytesMax = 4096;
+
+// What a worker has left there; empty when nothing.
+std::string ReadFailure(const std::string& path) {
+  if (path.empty()) return "";
+  std::string text(kFailureBytesMax, '\0');
+  std::ifstream file(path, std::ios::binary);
+  file.read(text.data(), static_cast<std::streamsize>(text.size()));
+  text.resize(static_cast<size_t>(std::max<std::streamsize>(file.gcount(), 0)));
+  return text;
+}
 
 std::string DescribeEnd(int wait_status) {
   if (WIFSIGNALED(wait_status)) {
@@ -129,13 +141,16 @@ std::vector<pid_t> WorkerSupervisor::running() const {
 
 absl::Status WorkerSupervisor::StartWorker(Worker& worker) {
   CHECK(worker.pid == 0);
-  if (!worker.command.socket_path.empty()) ::unlink(worker.command.socket_path.c_str());
+  for (const std::string& path : {worker.command.socket_path, worker.command.failure_path}) {
+    if (!path.empty()) ::unlink(path.c_str());
+  }
   if (const int error = Spawn(worker.command, &worker.pid); error != 0) {
     worker.pid = 0;
     return absl::NotFoundError(absl::StrCat("can't start ", worker.command.name, ": ",
                                             worker.command.binary, ": ", std::strerror(error)));
   }
   ++starts_;
+  ++worker.starts;
   worker.started = clock_.Now();
   worker.start_at = absl::InfiniteFuture();
   LogInfo(absl::StrCat("started ", worker.command.name, ", process ", worker.pid));
@@ -147,6 +162,11 @@ void WorkerSupervisor::Collect(Worker& worker) {
   int wait_status = 0;
   if (::waitpid(worker.pid, &wait_status, WNOHANG) != worker.pid) return;
   worker.pid = 0;
+  if (const std::string failure = ReadFailure(worker.command.failure_path);
+      worker.starts == 1 && !failure.empty()) {
+    if (load_failure_.ok()) load_failure_ = absl::InvalidArgumentError(failure);
+    return;
+  }
   const absl::Time now = clock_.Now();
   const absl::Duration delay = worker.backoff.DelayAfter(worker.started, now);
   worker.start_at = now + delay;

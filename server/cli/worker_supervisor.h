@@ -16,14 +16,19 @@ namespace spillway {
 
 // A worker to keep running.
 struct WorkerCommand {
-  std::string name;  // "worker-0"
+  std::string name;             // "worker-0"
+  std::string model_name = {};  // what it is started to serve
   std::string binary;
   std::vector<std::string> arguments;  // without the binary's name
   std::string socket_path;             // removed before each start
+  // Where the worker writes why it can't load its model, before it ends; removed before each
+  // start. Empty: nowhere.
+  std::string failure_path = {};
 };
 
 // Keeps the workers of this machine running: starts them as child processes, starts one that ends
-// again after a growing delay, and ends them with the front door.
+// again after a growing delay, and ends them with the front door. One whose very first start says
+// that its model can't be loaded is not started again: nothing would be different.
 //
 // A worker has its own process group, so that Ctrl-C in a terminal reaches only the front door,
 // which then lets answers end. It gets --die-with-parent: the kernel ends it when the thread that
@@ -47,6 +52,9 @@ class WorkerSupervisor {
   // and by next_start().
   void Poll();
 
+  // Why a worker's model could not be loaded at its first start, for people. OK: no worker said so.
+  absl::Status load_failure() const { return load_failure_; }
+
   // When a worker is due to be started; InfiniteFuture when none waits.
   absl::Time next_start() const;
 
@@ -67,6 +75,7 @@ class WorkerSupervisor {
     WorkerCommand command;
     RestartBackoff backoff;
     pid_t pid = 0;  // 0: not running
+    int starts = 0;
     absl::Time started;
     absl::Time start_at = absl::InfiniteFuture();
   };
@@ -79,6 +88,7 @@ class WorkerSupervisor {
   const Clock& clock_;
   std::vector<Worker> workers_;
   int starts_ = 0;
+  absl::Status load_failure_;
 };
 
 // A folder that only this user can enter, for the workers' sockets; removed with what is in it when

@@ -128,7 +128,7 @@ class RouterTest : public ::testing::Test {
   FakeWorker& AddWorker(const std::string& name, FakeWorker::Options options = {}) {
     const std::string path = dir_.Path(name + ".sock");
     FakeWorker& worker = *(workers_[name] = std::make_unique<FakeWorker>(path, std::move(options)));
-    router_->AddReplica(name, "unix:" + path);
+    router_->AddReplica(name, "unix:" + path, "");
     EXPECT_TRUE(PumpUntil([&] { return Replica(name).ready; })) << Replica(name).reason;
     EXPECT_TRUE(worker.WaitUntil([](const auto& seen) { return !seen.router_ids.empty(); }));
     return worker;

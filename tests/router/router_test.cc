@@ -200,6 +200,23 @@ TEST_F(RouterTest, NamesTheModelsThatItHas) {
               HasSubstr("spillway_requests_total{model=\"none\",outcome=\"model_not_found\"} 1"));
 }
 
+TEST_F(RouterTest, AModelThatIsStillLoadingIsNotUnknown) {
+  Make();
+  router_->AddReplica("worker-9", "unix:" + dir_.Path("none.sock"), "slow");
+  AddWorker("worker-0", {.model_name = "quick"});
+  GenerateRequest request;
+  request.model = "Slow";
+  EXPECT_EQ(Refusal(request), "no_ready_replica");
+  request.model = "quick";
+  EXPECT_EQ(Refusal(request), "none");
+  request.model = "other";
+  EXPECT_EQ(Refusal(request), "model_not_found");
+  // The one that was named first is meant where no name is given.
+  request.model = "";
+  EXPECT_EQ(Refusal(request), "no_ready_replica");
+  EXPECT_EQ(router_->Models().size(), 1u);
+}
+
 TEST_F(RouterTest, RefusesWithoutAReadyReplica) {
   Make();
   EXPECT_EQ(Refusal(), "no_ready_replica");

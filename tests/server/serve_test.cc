@@ -186,7 +186,7 @@ TEST_F(ServeTest, WorkerThatDiesIsStartedAgainAndEndsWithTheServer) {
     return line;
   };
   const std::string first = next_worker();
-  EXPECT_THAT(first, HasSubstr(" --model " + script + " --listen unix:/"));
+  EXPECT_THAT(first, HasSubstr(" --model " + script + " --model-name worker --listen unix:/"));
   EXPECT_THAT(first, HasSubstr(" --die-with-parent"));
   ::kill(std::stoi(first), SIGKILL);
   const std::string second = next_worker();
@@ -196,13 +196,47 @@ TEST_F(ServeTest, WorkerThatDiesIsStartedAgainAndEndsWithTheServer) {
   EXPECT_EQ(::kill(std::stoi(second), 0), -1);
 }
 
+TEST_F(ServeTest, EachModelHasItsWorker) {
+  const std::string script = folder_.Path("worker");
+  const std::string started = folder_.Path("started");
+  ASSERT_EQ(::mkfifo(started.c_str(), 0600), 0);
+  std::ofstream(script) << "#!/bin/sh\necho \"$@\" > " << started << "\nexec sleep 1000\n";
+  ASSERT_EQ(::chmod(script.c_str(), 0700), 0);
+  Process server({"serve", "--listen", "127.0.0.1:0", "--no-auth", "--data-dir",
+                  folder_.Path("data"), "--model", folder_.Path(""), "--model", "b=" + script,
+                  "--worker-binary", script});
+  std::fstream pipe(started, std::ios::in | std::ios::out);
+  std::string all;
+  for (std::string line; all.find("--model-name b ") == std::string::npos ||
+                         all.find("worker-0.sock") == std::string::npos;) {
+    std::getline(pipe, line);
+    all += line + "\n";
+  }
+  EXPECT_THAT(all, HasSubstr("--model " + folder_.Path("") + " --model-name "));
+  EXPECT_THAT(all, HasSubstr("--model " + script + " --model-name b --listen unix:/"));
+  server.Signal(SIGINT);
+  EXPECT_EQ(server.Wait(), 0);
+}
+
+TEST_F(ServeTest, ModelThatCannotBeLoadedEndsItWithTheReason) {
+  const std::string script = folder_.Path("worker");
+  std::ofstream(script) << "#!/bin/sh\nwhile [ \"$1\" != --failure-file ]; do shift; done\n"
+                           "printf 'folder/config.json: model_type is \"x\"' > \"$2\"\nexit 1\n";
+  ASSERT_EQ(::chmod(script.c_str(), 0700), 0);
+  Process server({"serve", "--listen", "127.0.0.1:0", "--no-auth", "--data-dir",
+                  folder_.Path("data"), "--model", script, "--worker-binary", script});
+  EXPECT_THAT(server.LineWith("spillway: "),
+              EndsWith("spillway: folder/config.json: model_type is \"x\""));
+  EXPECT_EQ(server.Wait(), 1);
+}
+
 TEST_F(ServeTest, MistakesEndWithClearWords) {
   const auto says = [](std::vector<std::string> arguments, const std::string& words) {
     Process process(std::move(arguments));
     EXPECT_THAT(process.LineWith(words), HasSubstr(words));
     EXPECT_NE(process.Wait(), 0);
   };
-  says({"serve", "--model", "/no/such.gguf"}, "there is no model file /no/such.gguf");
+  says({"serve", "--model", "/no/such.gguf"}, "/no/such.gguf: there is no such model");
   says(ServeArguments({"--listen", "0.0.0.0:0", "--no-auth"}), "--allow-open-access");
   says(ServeArguments({"--token-sha256", "abc"}), "64 hex digits");
   says({"token", "revoke", "nobody", "--data-dir", folder_.Path("data")}, "no live token");

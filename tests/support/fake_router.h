@@ -61,7 +61,8 @@ class FakeRouter : public Router {
 
   // Router
   std::unique_ptr<RouterShard> MakeShard(Post post) override;
-  void AddReplica(const std::string& name, const std::string& target) override EXCLUDES(mutex_) {
+  void AddReplica(const std::string& name, const std::string& target,
+                  const std::string& /*model*/) override EXCLUDES(mutex_) {
     MutexLock lock(mutex_);
     added_.emplace_back(name, target);
   }

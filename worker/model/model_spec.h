@@ -2,7 +2,6 @@
 
 #include <cstdint>
 #include <string>
-#include <string_view>
 #include <vector>
 
 #include "absl/status/statusor.h"
@@ -15,7 +14,8 @@ namespace spillway {
 // whatever files it was read. All defaults are neutral: they change nothing.
 struct ModelSpec {
   std::string architecture;  // "llama"
-  // What clients call the model: ModelNameFromPath(), set by whoever opened the file.
+  // What clients call the model: ModelNameFromPath() (common/model_name.h), set by whoever opened
+  // the file.
   std::string name;
 
   int32_t layer_count = 0;
@@ -74,11 +74,5 @@ struct ModelSpecLimits {
 // (rope scaling…) that we can't run; INVALID_ARGUMENT names a bad or missing value.
 // Tensors are looked at only where they decide something: the embedding table and the head.
 absl::StatusOr<ModelSpec> ModelSpecFromGguf(const GgufFile& file);
-
-// The name that a model file suggests: its last part without ".gguf", the number of its part
-// ("-00001-of-00003") and the quantisation (".Q4_1", "-Q4_K_M", "-F16"), lower case, dashes for
-// whatever a URL or a label would have to escape. "smollm2-135m-instruct" for
-// "models/SmolLM2-135M-Instruct.Q4_1.gguf"; "model" when nothing is left.
-std::string ModelNameFromPath(std::string_view path);
 
 }  // namespace spillway

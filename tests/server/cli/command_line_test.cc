@@ -28,7 +28,10 @@ Command Parse(std::vector<const char*> arguments, const Environment& environment
 
 TEST(CommandLineTest, ServeHasDefaults) {
   const auto options = std::get<ServeOptions>(Parse({"serve"}));
-  EXPECT_EQ(options.model, "/home/me/.cache/spillway/models/SmolLM2-135M-Instruct.Q4_1.gguf");
+  ASSERT_EQ(options.models.size(), 1u);
+  EXPECT_EQ(options.models[0].path,
+            "/home/me/.cache/spillway/models/SmolLM2-135M-Instruct.Q4_1.gguf");
+  EXPECT_EQ(options.models[0].name, "smollm2-135m-instruct");
   EXPECT_EQ(options.data_folder, "/home/me/.local/state/spillway");
   EXPECT_EQ(options.worker_binary, "/opt/bin/spillway-worker");
   EXPECT_THAT(options.listen, ElementsAre("127.0.0.1:8080"));
@@ -45,13 +48,13 @@ TEST(CommandLineTest, EnvironmentOverridesDefaultsAndFlagsOverrideBoth) {
   environment.xdg_state_home = "/state";
   environment.default_model = "/models/env.gguf";
   const auto options = std::get<ServeOptions>(Parse({"serve", "--workers", "2"}, environment));
-  EXPECT_EQ(options.model, "/models/env.gguf");
+  EXPECT_EQ(options.models.at(0).path, "/models/env.gguf");
   EXPECT_EQ(options.data_folder, "/state/spillway");
   EXPECT_EQ(options.worker_threads, 2);
   const auto explicit_options = std::get<ServeOptions>(
       Parse({"serve", "--model", "m.gguf", "--data-dir", "d", "--threads", "3", "--grace", "0.5"},
             environment));
-  EXPECT_EQ(explicit_options.model, "m.gguf");
+  EXPECT_EQ(explicit_options.models.at(0).path, "m.gguf");
   EXPECT_EQ(explicit_options.data_folder, "d");
   EXPECT_EQ(explicit_options.worker_threads, 3);
   EXPECT_EQ(explicit_options.grace, absl::Milliseconds(500));
@@ -64,6 +67,7 @@ TEST(CommandLineTest, RepeatedOptions) {
   EXPECT_THAT(options.listen, ElementsAre("127.0.0.1:0", "[::1]:1"));
   EXPECT_THAT(options.attach, ElementsAre("unix:/w"));
   EXPECT_EQ(options.workers, 0);
+  EXPECT_TRUE(options.models.empty());
   EXPECT_THAT(options.worker_arguments, ElementsAre("--kv-bytes=1GB"));
   EXPECT_THAT(options.token_sha256, ElementsAre("ab"));
 }
@@ -75,6 +79,58 @@ TEST(CommandLineTest, TrustedProxiesAreNetworks) {
   options.trusted_proxies = {"nginx"};
   EXPECT_THAT(std::string(CheckServeOptions(options).message()),
               HasSubstr("--trusted-proxy \"nginx\" is not a network"));
+}
+
+TEST(CommandLineTest, SeveralModelsShareTheCores) {
+  const auto options = std::get<ServeOptions>(
+      Parse({"serve", "--model", "models/Qwen3-0.6B/", "--model", "small=/m/x.gguf", "--model",
+             "./a=b.gguf", "--model", "m/a=b.gguf"}));
+  ASSERT_EQ(options.models.size(), 4u);
+  EXPECT_EQ(options.models[0].name, "qwen3-0.6b");
+  EXPECT_EQ(options.models[0].path, "models/Qwen3-0.6B/");
+  EXPECT_EQ(options.models[1].name, "small");
+  EXPECT_EQ(options.models[1].path, "/m/x.gguf");
+  EXPECT_EQ(options.models[2].path, "./a=b.gguf");
+  EXPECT_EQ(options.models[2].name, "a-b");
+  EXPECT_EQ(options.models[3].path, "m/a=b.gguf");
+  EXPECT_EQ(options.worker_threads, 1);
+  const auto two = std::get<ServeOptions>(Parse({"serve", "--model", "a", "--model", "b"}));
+  EXPECT_EQ(two.worker_threads, 2);
+  EXPECT_TRUE(CheckServeOptions(two).ok());
+}
+
+TEST(CommandLineTest, ModelIsNamedByItsFolderWhereverThatIs) {
+  Environment environment = HomeOnly();
+  environment.working_folder = "/models/SmolLM2-135M";
+  EXPECT_EQ(std::get<ServeOptions>(Parse({"serve", "--model", "."}, environment)).models.at(0).name,
+            "smollm2-135m");
+  EXPECT_EQ(
+      std::get<ServeOptions>(Parse({"serve", "--model", "../Qwen"}, environment)).models.at(0).name,
+      "qwen");
+}
+
+TEST(CommandLineTest, ModelsHaveDifferentNames) {
+  const auto check = [](std::vector<const char*> models) {
+    std::vector<const char*> arguments = {"serve"};
+    for (const char* model : models) arguments.insert(arguments.end(), {"--model", model});
+    return CheckServeOptions(std::get<ServeOptions>(Parse(arguments)));
+  };
+  EXPECT_TRUE(check({"a/Qwen", "q=b/Qwen"}).ok());
+  const absl::Status same = check({"a/Qwen", "b/qwen.gguf"});
+  EXPECT_EQ(same.code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_THAT(std::string(same.message()),
+              HasSubstr("a/Qwen and b/qwen.gguf would both be called qwen"));
+  // Names that clients' requests can't tell apart.
+  EXPECT_FALSE(check({"My_Model=a", "my-model=b"}).ok());
+  EXPECT_FALSE(check({(std::string(129, 'n') + "=a").c_str()}).ok());
+  const auto exit =
+      std::get<Exit>(Parse({"serve", "--model", "a", "--model", "b", "--model-name", "c"}));
+  EXPECT_NE(exit.code, 0);
+  EXPECT_THAT(exit.error, HasSubstr("--model NAME=PATH"));
+  EXPECT_EQ(std::get<ServeOptions>(Parse({"serve", "--model", "a", "--model-name", "c"}))
+                .models.at(0)
+                .name,
+            "c");
 }
 
 TEST(CommandLineTest, TokenCommands) {

@@ -76,6 +76,36 @@ TEST_F(WorkerSupervisorTest, WorkerThatEndsIsStartedAgainAfterItsDelay) {
   EXPECT_EQ(supervisor.next_start(), clock_.Now() + absl::Milliseconds(200));
 }
 
+TEST_F(WorkerSupervisorTest, WorkerThatCannotLoadIsNotStartedAgain) {
+  WorkerCommand command = Script("printf 'm.gguf: no header' > " + folder_ + "/why; exit 1");
+  command.failure_path = folder_ + "/why";
+  WorkerSupervisor supervisor({command}, {}, clock_);
+  ASSERT_TRUE(supervisor.Start().ok());
+  for (int i = 0; i < 1000 && supervisor.load_failure().ok(); ++i) {
+    WaitForChild();
+    supervisor.Poll();
+  }
+  EXPECT_EQ(supervisor.load_failure().message(), "m.gguf: no header");
+  EXPECT_EQ(supervisor.next_start(), absl::InfiniteFuture());
+}
+
+TEST_F(WorkerSupervisorTest, WorkerThatOnceLoadedIsStartedAgainAnyhow) {
+  // The first start ends without a word; the second, with the model gone, says so.
+  WorkerCommand command = Script("if [ -e " + folder_ + "/ran ]; then printf gone > " + folder_ +
+                                 "/why; fi; touch " + folder_ + "/ran; exit 1");
+  command.failure_path = folder_ + "/why";
+  std::ofstream(command.failure_path) << "stale";
+  WorkerSupervisor supervisor({command}, {}, clock_);
+  ASSERT_TRUE(supervisor.Start().ok());
+  WaitUntilNoticed(supervisor);
+  clock_.Advance(absl::Seconds(1));
+  supervisor.Poll();
+  WaitUntilNoticed(supervisor);
+  EXPECT_TRUE(std::filesystem::exists(command.failure_path));
+  EXPECT_TRUE(supervisor.load_failure().ok());
+  EXPECT_LT(supervisor.next_start(), absl::InfiniteFuture());
+}
+
 TEST_F(WorkerSupervisorTest, KilledWorkerIsStartedAgainAndOthersStay) {
   WorkerCommand second = Script("exec sleep 1000");
   second.name = "worker-1";

@@ -1,5 +1,6 @@
+#include "common/model_name.h"
+
 #include "gtest/gtest.h"
-#include "worker/model/model_spec.h"
 
 namespace spillway {
 namespace {
@@ -33,7 +34,17 @@ TEST(ModelNameTest, IsTheFilesWithoutQuantisation) {
       {"no_extension", "no_extension"},
       {".gguf", "model"},
       {"", "model"},
-      {"dir/", "model"},
+      {"/", "model"},
+      // Folders.
+      {"models/DeepSeek-R1-Distill-Qwen-1.5B/", "deepseek-r1-distill-qwen-1.5b"},
+      {"/hub/models--Qwen--Qwen3-0.6B/snapshots/c1899de289a04d12100db370d81485cdf75e47ca",
+       "qwen3-0.6b"},
+      {"/hub/models--Qwen--Qwen3-0.6B/snapshots/c1899de/", "qwen3-0.6b"},
+      {"/hub/models--Qwen--Qwen3-0.6B", "qwen3-0.6b"},
+      {"/hub/models--gpt2", "gpt2"},
+      {"/hub/models--Qwen--Qwen3-0.6B/refs", "refs"},
+      {"snapshots/Qwen3", "qwen3"},
+      {"/a/b/snapshots/qwen3", "qwen3"},
   };
   for (const auto& [path, name] : cases) EXPECT_EQ(ModelNameFromPath(path), name) << path;
 }

@@ -1,8 +1,8 @@
+#include "common/model_name.h"
+
 #include <algorithm>
 #include <array>
 #include <cctype>
-
-#include "worker/model/model_spec.h"
 
 namespace spillway {
 namespace {
@@ -35,10 +35,33 @@ std::string_view WithoutPartNumber(std::string_view name) {
   return is_part ? name.substr(0, name.size() - kSuffixBytes) : name;
 }
 
+// The last part of a path, "c" of "a/b/c" and of "a/b/c/"; what is before it goes to `rest`.
+std::string_view LastPart(std::string_view path, std::string_view& rest) {
+  while (path.ends_with('/')) path.remove_suffix(1);
+  const size_t slash = path.find_last_of('/');
+  rest = slash == std::string_view::npos ? std::string_view() : path.substr(0, slash);
+  return slash == std::string_view::npos ? path : path.substr(slash + 1);
+}
+
+// The part of a path that names the model.
+std::string_view NamingPart(std::string_view path) {
+  std::string_view above;
+  const std::string_view part = LastPart(path, above);
+  std::string_view repository = part;
+  if (std::string_view below; LastPart(above, below) == "snapshots") {
+    repository = LastPart(below, above);
+  }
+  constexpr std::string_view kRepository = "models--";  // then owner, "--", name
+  if (!repository.starts_with(kRepository)) return part;
+  repository.remove_prefix(kRepository.size());
+  const size_t owner_end = repository.find("--");
+  return owner_end == std::string_view::npos ? repository : repository.substr(owner_end + 2);
+}
+
 }  // namespace
 
 std::string ModelNameFromPath(std::string_view path) {
-  std::string file(path.substr(path.find_last_of('/') + 1));
+  std::string file(NamingPart(path));
   std::transform(file.begin(), file.end(), file.begin(), Lower);
   std::string_view rest = file;
   if (rest.ends_with(".gguf")) rest.remove_suffix(5);
