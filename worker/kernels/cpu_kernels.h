@@ -3,10 +3,13 @@
 #include "worker/device/cpu_isa.h"
 #include "worker/kernels/activation.h"
 #include "worker/kernels/attention.h"
+#include "worker/kernels/gelu.h"
+#include "worker/kernels/layer_norm.h"
 #include "worker/kernels/matmul.h"
 #include "worker/kernels/quantize.h"
 #include "worker/kernels/rms_norm.h"
 #include "worker/kernels/rope.h"
+#include "worker/kernels/text_attention.h"
 
 namespace spillway {
 
@@ -24,6 +27,9 @@ struct CpuKernels {
   AttendSplitKernel attend_split;
   MergeAttentionKernel merge_attention;
   FinishAttentionKernel finish_attention;
+  LayerNormKernel layer_norm;
+  GeluKernel gelu;
+  AttendTextKernel attend_text;
   ExpKernel exp;
 };
 
