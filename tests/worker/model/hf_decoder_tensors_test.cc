@@ -1,4 +1,4 @@
-#include "worker/model/hf_tensors.h"
+#include "worker/model/hf_decoder_tensors.h"
 
 #include <memory>
 #include <string>
@@ -37,14 +37,14 @@ SafetensorsBuilder Decoder(const std::string& prefix = "model.", const std::stri
 }
 
 struct Made {
-  absl::StatusOr<std::unique_ptr<HfTensors>> tensors;
+  absl::StatusOr<std::unique_ptr<TensorSource>> tensors;
   ModelSpec spec;
 };
 Made Make(const SafetensorsBuilder& builder, ModelSpec spec, std::string_view config = "{}") {
   const TempFolder temp;
   temp.Write("model.safetensors", builder.Build());
   auto tensors =
-      HfTensors::Make(*SafetensorsSet::Open(*ModelFolder::Open(temp.path())), config, spec);
+      MakeHfDecoderTensors(*SafetensorsSet::Open(*ModelFolder::Open(temp.path())), config, spec);
   return {std::move(tensors), std::move(spec)};
 }
 std::string Refusal(const SafetensorsBuilder& builder, const ModelSpec& spec,
@@ -54,14 +54,14 @@ std::string Refusal(const SafetensorsBuilder& builder, const ModelSpec& spec,
   return std::string(made.tensors.status().message());
 }
 
-TEST(HfTensorsTest, AnswerToGgufsNames) {
+TEST(HfDecoderTensorsTest, AnswerToGgufsNames) {
   SafetensorsBuilder builder = Decoder();
   builder.Zeros("lm_head.weight", "F32", 4, {5, 3});
 
   const Made made = Make(builder, OneLayer());
 
   ASSERT_TRUE(made.tensors.ok()) << made.tensors.status();
-  const HfTensors& tensors = **made.tensors;
+  const TensorSource& tensors = **made.tensors;
   for (const char* name :
        {"token_embd.weight", "output_norm.weight", "output.weight", "blk.0.attn_norm.weight",
         "blk.0.attn_q.weight", "blk.0.attn_k.weight", "blk.0.attn_v.weight",
@@ -77,11 +77,14 @@ TEST(HfTensorsTest, AnswerToGgufsNames) {
   EXPECT_EQ(tensors.FindTensor("lm_head.weight"), nullptr);
 }
 
-TEST(HfTensorsTest, EveryVariantHasItsTensors) {
+TEST(HfDecoderTensorsTest, EveryVariantHasItsTensors) {
   SafetensorsBuilder builder = Decoder();
   for (const char* name :
        {"q_proj.bias", "k_proj.bias", "v_proj.bias", "q_norm.weight", "k_norm.weight"}) {
     builder.Zeros(std::string("model.layers.0.self_attn.") + name, "F16", 2, {3});
+  }
+  for (const char* name : {"self_attn.o_proj", "mlp.gate_proj", "mlp.up_proj", "mlp.down_proj"}) {
+    builder.Zeros(std::string("model.layers.0.") + name + ".bias", "F16", 2, {3});
   }
   builder.Zeros("model.layers.0.pre_feedforward_layernorm.weight", "F16", 2, {7})
       .Zeros("model.layers.0.post_feedforward_layernorm.weight", "F16", 2, {9});
@@ -101,7 +104,7 @@ TEST(HfTensorsTest, EveryVariantHasItsTensors) {
             "model.layers.0.post_attention_layernorm.weight");
 }
 
-TEST(HfTensorsTest, TextPartIsFoundUnderItsPrefixes) {
+TEST(HfDecoderTensorsTest, TextPartIsFoundUnderItsPrefixes) {
   ModelSpec spec = OneLayer();
   spec.tied_embeddings = true;
   for (const char* prefix : {"", "model.", "language_model.model.", "model.language_model."}) {
@@ -114,7 +117,7 @@ TEST(HfTensorsTest, TextPartIsFoundUnderItsPrefixes) {
   }
 }
 
-TEST(HfTensorsTest, MissingTensorIsNamedAsTheFilesCallIt) {
+TEST(HfDecoderTensorsTest, MissingTensorIsNamedAsTheFilesCallIt) {
   ModelSpec spec = OneLayer();
   EXPECT_THAT(Refusal(Decoder(), spec, absl::StatusCode::kInvalidArgument),
               HasSubstr("there is no tensor lm_head.weight"));
@@ -129,7 +132,7 @@ TEST(HfTensorsTest, MissingTensorIsNamedAsTheFilesCallIt) {
               HasSubstr("model.embed_tokens.weight"));
 }
 
-TEST(HfTensorsTest, OtherTensorsStandForOtherModels) {
+TEST(HfDecoderTensorsTest, OtherTensorsStandForOtherModels) {
   ModelSpec spec = OneLayer();
   spec.tied_embeddings = true;
   for (const char* name : {"model.layers.1.input_layernorm.weight",
@@ -144,7 +147,7 @@ TEST(HfTensorsTest, OtherTensorsStandForOtherModels) {
   EXPECT_TRUE(Make(builder, spec).tensors.ok());
 }
 
-TEST(HfTensorsTest, OtherDtypesAreNamed) {
+TEST(HfDecoderTensorsTest, OtherDtypesAreNamed) {
   SafetensorsBuilder builder = Decoder("model.", "layers.0.mlp.up_proj.weight");
   builder.Zeros("model.layers.0.mlp.up_proj.weight", "F8_E4M3", 1, {2, 3});
   ModelSpec spec = OneLayer();
@@ -154,7 +157,7 @@ TEST(HfTensorsTest, OtherDtypesAreNamed) {
   EXPECT_THAT(message, HasSubstr("BF16, F16 and F32"));
 }
 
-TEST(HfTensorsTest, TiedHeadMayBeSavedTwice) {
+TEST(HfDecoderTensorsTest, TiedHeadMayBeSavedTwice) {
   ModelSpec tied = OneLayer();
   tied.tied_embeddings = true;
   SafetensorsBuilder same = Decoder();
@@ -169,7 +172,7 @@ TEST(HfTensorsTest, TiedHeadMayBeSavedTwice) {
   EXPECT_NE((*untied.tensors)->FindTensor("output.weight"), nullptr);
 }
 
-TEST(HfTensorsTest, TiedTableMayBeSavedAsTheHead) {
+TEST(HfDecoderTensorsTest, TiedTableMayBeSavedAsTheHead) {
   ModelSpec tied = OneLayer();
   tied.tied_embeddings = true;
   SafetensorsBuilder builder = Decoder("model.", "embed_tokens.weight");
@@ -182,7 +185,7 @@ TEST(HfTensorsTest, TiedTableMayBeSavedAsTheHead) {
   EXPECT_EQ((*made.tensors)->FindTensor("token_embd.weight")->name, "lm_head.weight");
 }
 
-TEST(HfTensorsTest, HashIsOfConfigAndTensors) {
+TEST(HfDecoderTensorsTest, HashIsOfConfigAndTensors) {
   ModelSpec spec = OneLayer();
   spec.tied_embeddings = true;
   SafetensorsBuilder other = Decoder("model.", "norm.weight");
