@@ -45,12 +45,16 @@ struct RowCopy {
   std::span<const TokenId> history;
   int32_t prompt_tokens = 0;
   std::span<const TokenId> banned;
+  int32_t score_begin = 0;
+  int32_t score_end = 0;
+  int32_t score_top = 0;
 };
 
 // What a step brought.
 struct StepResult {
   std::vector<SampledToken> sampled;
-  std::vector<TokenLogprob> top;  // what the scores in `sampled` point to
+  std::vector<TokenScore> scored;
+  std::vector<TokenLogprob> top;  // what the scores point to
 };
 
 // Belongs to the engine thread until it is launched, then to the executor thread until it is
@@ -83,6 +87,7 @@ class CpuExecutor : public Executor {
 
   absl::StatusOr<Ticket> Launch(std::span<const StepRow> rows) override;
   absl::StatusOr<std::span<const SampledToken>> Collect(Ticket ticket) override;
+  std::span<const TokenScore> prompt_scores() const override { return collected_.scored; }
   const ExecutorShape& shape() const override { return shape_; }
   std::string device_name() const override { return device_name_; }
   std::string numerics_id() const override { return numerics_id_; }
@@ -94,7 +99,10 @@ class CpuExecutor : public Executor {
   // Executor thread only.
   void RunSteps();
   void RunStep(LaunchedStep& step);
+  // Lists the prompts' tokens to score, and makes room for all that the step brings.
+  void PlanScores(LaunchedStep& step);
   void Sample(LaunchedStep& step);
+  void Score(LaunchedStep& step);
   void SampleRow(const RowCopy& row, TokenId last_token, int32_t thread,
                  std::span<const float> logits, std::span<TokenLogprob> top, SampledToken& out);
 
@@ -113,7 +121,15 @@ class CpuExecutor : public Executor {
   std::vector<DecoderSlice> slices_;
   std::vector<int32_t> sampling_rows_;  // of the step that runs
   std::vector<TokenId> last_tokens_;    // [slots]: the latest sampled
+  struct Scored {
+    int32_t row = 0;  // of the decoder, whose logits say it
+    TokenId token = 0;
+    size_t first_top = 0;  // in StepResult::top
+    size_t top_count = 0;
+  };
   std::vector<size_t> first_top_;       // [sampling rows + 1]: places in StepResult::top
+  std::vector<Scored> scored_;          // of the step that runs
+  std::vector<int32_t> scored_rows_;    // of those whose logits are computed at once
   std::vector<Sampler> samplers_;       // [threads]
   std::vector<LogprobScorer> scorers_;  // [threads]
 
@@ -175,6 +191,11 @@ void CpuExecutor::CheckRow(const StepRow& row) const {
   }
   for (const TokenId token : slice.tokens) CHECK(token >= 0 && token < shape_.vocabulary_size);
   CHECK(!slice.samples || row.sampling != nullptr);
+  if (row.score_begin == row.score_end) return;
+  CHECK(slice.begin < row.score_begin && row.score_begin < row.score_end);
+  CHECK(row.score_end <= slice.begin + slice.count + 1);
+  CHECK(static_cast<size_t>(row.score_end) <= row.history.size());
+  CHECK(row.score_top >= 0 && row.score_top <= shape_.vocabulary_size);
 }
 
 void CpuExecutor::CopyRow(const StepRow& row, LaunchedStep& step) {
@@ -190,7 +211,10 @@ void CpuExecutor::CopyRow(const StepRow& row, LaunchedStep& step) {
                        .sampling = row.sampling,
                        .history = row.history,
                        .prompt_tokens = row.prompt_tokens,
-                       .banned = row.banned});
+                       .banned = row.banned,
+                       .score_begin = row.score_begin,
+                       .score_end = row.score_end,
+                       .score_top = row.score_top});
   step.tokens.insert(step.tokens.end(), slice.tokens.begin(), slice.tokens.end());
   if (slice.last_token_pending) step.tokens.push_back(kNoToken);
   for (const BlockId block : slice.blocks) step.blocks.push_back(static_cast<int32_t>(block));
@@ -237,19 +261,36 @@ void CpuExecutor::RunStep(LaunchedStep& step) {
     if (row.samples) sampling_rows_.push_back(static_cast<int32_t>(i));
   }
   machine_->decoder->Forward(slices_);
+  PlanScores(step);
   Sample(step);
+  Score(step);
 }
 
-void CpuExecutor::Sample(LaunchedStep& step) {
-  const auto count = static_cast<int32_t>(sampling_rows_.size());
-  StepResult& result = step.result;
-  result.sampled.resize(sampling_rows_.size());
+void CpuExecutor::PlanScores(LaunchedStep& step) {
   first_top_.assign(1, 0);
   for (const int32_t row : sampling_rows_) {
     const int32_t top = step.rows[static_cast<size_t>(row)].sampling->top_logprobs;
     first_top_.push_back(first_top_.back() + static_cast<size_t>(std::max(top, 0)));
   }
-  result.top.resize(first_top_.back());
+  size_t top_count = first_top_.back();
+  scored_.clear();
+  for (const RowCopy& row : step.rows) {
+    for (int32_t position = row.score_begin; position < row.score_end; ++position) {
+      scored_.push_back({.row = row.first_token + position - 1 - row.begin,
+                         .token = row.history[static_cast<size_t>(position)],
+                         .first_top = top_count,
+                         .top_count = static_cast<size_t>(row.score_top)});
+      top_count += static_cast<size_t>(row.score_top);
+    }
+  }
+  step.result.sampled.resize(sampling_rows_.size());
+  step.result.scored.resize(scored_.size());
+  step.result.top.resize(top_count);
+}
+
+void CpuExecutor::Sample(LaunchedStep& step) {
+  const auto count = static_cast<int32_t>(sampling_rows_.size());
+  StepResult& result = step.result;
   if (count == 0) return;
   machine_->team.Run([&](int32_t thread) {
     const auto [begin, end] = ShareOf(thread, machine_->team.size(), count);
@@ -266,6 +307,27 @@ void CpuExecutor::Sample(LaunchedStep& step) {
   for (int32_t i = 0; i < count; ++i) {
     const RowCopy& row = step.rows[static_cast<size_t>(sampling_rows_[static_cast<size_t>(i)])];
     last_tokens_[static_cast<size_t>(row.slot)] = result.sampled[static_cast<size_t>(i)].token;
+  }
+}
+
+// The decoder has room for the logits of a few rows only, so a chunk's are computed in turns.
+void CpuExecutor::Score(LaunchedStep& step) {
+  const auto at_once = static_cast<size_t>(shape_.running_max);
+  for (size_t first = 0; first < scored_.size(); first += at_once) {
+    const size_t size = std::min(at_once, scored_.size() - first);
+    scored_rows_.clear();
+    for (size_t i = 0; i < size; ++i) scored_rows_.push_back(scored_[first + i].row);
+    machine_->decoder->ComputeLogits(scored_rows_);
+    machine_->team.Run([&](int32_t thread) {
+      const auto [begin, end] = ShareOf(thread, machine_->team.size(), static_cast<int32_t>(size));
+      for (int32_t i = begin; i < end; ++i) {
+        const size_t place = first + static_cast<size_t>(i);
+        const Scored& scored = scored_[place];
+        step.result.scored[place] = scorers_[static_cast<size_t>(thread)].Score(
+            machine_->decoder->logits(i), scored.token,
+            std::span(step.result.top).subspan(scored.first_top, scored.top_count));
+      }
+    });
   }
 }
 

@@ -1,11 +1,23 @@
 #include "worker/engine_loop.h"
 
 #include <algorithm>
+#include <cmath>
 #include <utility>
 
 #include "common/check.h"
 
 namespace spillway {
+namespace {
+
+// Rows of a prompt that come from the prefix cache have no logits, so a sequence that wants those
+// has a salt that nobody shares. Tenants' salts are hashes, and so not likely to be one of these.
+uint64_t CacheSaltOf(const Generation& generation) {
+  constexpr uint64_t kOwn = uint64_t{0xE4A7} << 48;
+  const EngineRequest& request = generation.request();
+  return generation.scores_prompt() ? kOwn + static_cast<uint64_t>(request.id) : request.cache_salt;
+}
+
+}  // namespace
 
 EngineLoop::EngineLoop(const EngineLimits& limits, const SchedulerLimits& scheduler_limits,
                        Executor& executor, const Tokenizer& tokenizer, const Clock& clock,
@@ -96,9 +108,8 @@ void EngineLoop::TakeCommands(absl::Duration wait) {
 void EngineLoop::Add(std::unique_ptr<Generation> generation) {
   const EngineRequest& request = generation->request();
   const SequenceId id = request.id;
-  std::string content;
-  const std::optional<EndReason> ended = generation->Replay(content);
-  const Generation& added = *generation;
+  const std::optional<EndReason> ended = generation->Replay();
+  Generation& added = *generation;
   CHECK(generations_.emplace(id, std::move(generation)).second);
 
   if (!ended.has_value()) {
@@ -110,15 +121,16 @@ void EngineLoop::Add(std::unique_ptr<Generation> generation) {
                         .tenant = request.tenant,
                         .arrival = request.arrival,
                         .deadline = request.deadline,
-                        .cache_salt = request.cache_salt});
+                        .cache_salt = CacheSaltOf(added)});
     if (!status.ok()) {
       const bool full = absl::IsResourceExhausted(status);
       return Fail(id, status, full ? "queue_full" : "context_length_exceeded");
     }
   }
   events_.push_back({id, AcceptedEvent{added.prompt_tokens()}});
-  if (!content.empty()) events_.push_back({id, DeltaEvent{std::move(content), {}}});
-  if (ended.has_value()) End(id, *ended);
+  if (!ended.has_value()) return;
+  OnStarted({.sequence = id});
+  End(id, *ended);
 }
 
 absl::StatusOr<bool> EngineLoop::LaunchNext() {
@@ -130,21 +142,7 @@ absl::StatusOr<bool> EngineLoop::LaunchNext() {
   rows_.clear();
   InFlight step;
   step.launched = now;
-  for (const StepSlice& slice : plan.slices) {
-    (slice.count == 1 && slice.samples ? step.step.decode_tokens : step.step.prefill_tokens) +=
-        slice.count;
-    StepRow& row = rows_.emplace_back();
-    row.slice = slice;
-    if (!slice.samples) continue;
-    step.sampling.push_back(slice.sequence);
-    const auto found = generations_.find(slice.sequence);
-    CHECK(found != generations_.end());
-    const Generation& generation = *found->second;
-    row.sampling = &generation.request().sampling;
-    row.history = generation.tokens();
-    row.prompt_tokens = generation.prompt_tokens();
-    row.banned = generation.BannedAt(slice.begin + slice.count - generation.prompt_tokens());
-  }
+  for (const StepSlice& slice : plan.slices) rows_.push_back(MakeRow(slice, step));
   absl::StatusOr<Ticket> ticket = executor_.Launch(rows_);
   if (!ticket.ok()) return ticket.status();
   step.ticket = *ticket;
@@ -152,17 +150,95 @@ absl::StatusOr<bool> EngineLoop::LaunchNext() {
   return true;
 }
 
-void EngineLoop::ReportPlan(const StepPlan& plan) {
-  const absl::Time now = clock_.Now();
-  for (const SequenceStart& start : plan.started) {
-    Generation& generation = *generations_.at(start.sequence);
-    generation.started = now;
-    generation.cached_tokens = start.cached_tokens;
-    events_.push_back({start.sequence, StartedEvent{start.cached_tokens}});
+StepRow EngineLoop::MakeRow(const StepSlice& slice, InFlight& step) {
+  (slice.count == 1 && slice.samples ? step.step.decode_tokens : step.step.prefill_tokens) +=
+      slice.count;
+  const auto found = generations_.find(slice.sequence);
+  CHECK(found != generations_.end());
+  Generation& generation = *found->second;
+  StepRow row;
+  row.slice = slice;
+  if (const auto scores = generation.TakeScores(slice.begin, slice.count);
+      scores.begin < scores.end) {
+    step.scoring.push_back({slice.sequence, scores});
+    row.history = generation.tokens();
+    row.score_begin = scores.begin;
+    row.score_end = scores.end;
+    row.score_top = generation.request().prompt_top_logprobs;
   }
+  if (!slice.samples) return row;
+  step.sampling.push_back(slice.sequence);
+  row.sampling = &generation.request().sampling;
+  row.history = generation.tokens();
+  row.prompt_tokens = generation.prompt_tokens();
+  row.banned = generation.BannedAt(slice.begin + slice.count - generation.prompt_tokens());
+  return row;
+}
+
+void EngineLoop::ReportPlan(const StepPlan& plan) {
+  for (const SequenceStart& start : plan.started) OnStarted(start);
   for (SequenceId id : plan.expired) {
     Fail(id, absl::DeadlineExceededError("the request's deadline passed"), "deadline");
   }
+}
+
+void EngineLoop::OnStarted(const SequenceStart& start) {
+  Generation& generation = *generations_.at(start.sequence);
+  generation.started = clock_.Now();
+  generation.cached_tokens = start.cached_tokens;
+  events_.push_back({start.sequence, StartedEvent{start.cached_tokens}});
+  // What there is to tell before anything has been computed.
+  DeltaEvent delta = {.content = std::move(generation.content_at_start)};
+  const EngineRequest& request = generation.request();
+  if (request.prompt_top_logprobs >= 0 && request.resumed_logprobs == 0) {
+    const TokenId first = request.prompt.front();
+    delta.logprobs.push_back(
+        {.token = first, .of_prompt = true, .silent = tokenizer_.IsControl(first)});
+  }
+  generation.TakeEcho(generation.scores_prompt() ? generation.scored() : generation.prompt_tokens(),
+                      delta.content);
+  if (delta.content.empty() && delta.logprobs.empty()) return;
+  events_.push_back({start.sequence, std::move(delta)});
+}
+
+void EngineLoop::OnScores(std::span<const Scoring> scoring, std::span<const TokenScore> scores) {
+  for (const Scoring& scored : scoring) {
+    const auto count = static_cast<size_t>(scored.tokens.end - scored.tokens.begin);
+    CHECK(count <= scores.size());
+    // Gone if it ended or was cancelled while the step ran.
+    if (const auto found = generations_.find(scored.sequence); found != generations_.end()) {
+      TellScores(*found->second, scored.tokens, scores.first(count));
+    }
+    scores = scores.subspan(count);
+  }
+  CHECK(scores.empty());
+}
+
+void EngineLoop::TellScores(Generation& generation, Generation::ScoreRange tokens,
+                            std::span<const TokenScore> scores) {
+  const EngineRequest& request = generation.request();
+  DeltaEvent delta;
+  const auto tell = [&](int32_t end) {
+    generation.TakeEcho(end, delta.content);
+    events_.push_back({request.id, std::exchange(delta, {})});
+  };
+  for (int32_t index = tokens.begin; index < tokens.end; ++index) {
+    const TokenScore& score = scores[static_cast<size_t>(index - tokens.begin)];
+    if (std::isnan(score.logprob)) {
+      scheduler_.Cancel(request.id);
+      return FailNotANumber(request.id);
+    }
+    const TokenId token = request.prompt[static_cast<size_t>(index)];
+    delta.logprobs.push_back({.token = token,
+                              .of_prompt = true,
+                              .silent = tokenizer_.IsControl(token),
+                              .logprob = score.logprob,
+                              .rank = score.rank,
+                              .top = {score.top.begin(), score.top.end()},
+                              .content_begin = generation.EchoBeginOf(index)});
+    if (static_cast<int32_t>(delta.logprobs.size()) == limits_.delta_logprobs_max) tell(index + 1);
+  }
+  if (!delta.logprobs.empty()) tell(tokens.end);
 }
 
 absl::Status EngineLoop::CollectOldest() {
@@ -177,6 +253,7 @@ absl::Status EngineLoop::CollectOldest() {
   last_collected_ = now;
   meter_.Record(step.step);
 
+  OnScores(step.scoring, executor_.prompt_scores());
   sampled_.clear();
   for (size_t i = 0; i < tokens->size(); ++i) {
     const SampledToken& token = (*tokens)[i];
@@ -197,13 +274,18 @@ bool EngineLoop::OnSampled(SequenceId id, const SampledToken& sampled) {
   Generation& generation = *found->second;
   const TokenId token = sampled.token;
   if (token == SampledToken::kNone) {
-    Fail(id, absl::InternalError("the model's output is not a number"), "not_a_number");
+    FailNotANumber(id);
     return true;
   }
   if (generation.first_token == absl::Time()) generation.first_token = clock_.Now();
+  if (generation.request().prompt_only) {
+    End(id, EndReason::kLength);
+    return true;
+  }
   DeltaEvent delta;
-  if (generation.request().sampling.top_logprobs >= 0 && !tokenizer_.IsControl(token)) {
+  if (generation.request().sampling.top_logprobs >= 0) {
     delta.logprobs.push_back({.token = token,
+                              .silent = generation.IsSilent(token),
                               .logprob = sampled.score.logprob,
                               .rank = sampled.score.rank,
                               .top = {sampled.score.top.begin(), sampled.score.top.end()},
@@ -239,6 +321,10 @@ void EngineLoop::Fail(SequenceId id, absl::Status status, std::string_view reaso
   if (!generations_.contains(id)) return;
   events_.push_back({id, FailedEvent{std::move(status), std::string(reason)}});
   Retire(id);
+}
+
+void EngineLoop::FailNotANumber(SequenceId id) {
+  Fail(id, absl::InternalError("the model's output is not a number"), "not_a_number");
 }
 
 void EngineLoop::FailAll(const absl::Status& status, std::string_view reason) {

@@ -27,6 +27,7 @@ namespace spillway {
 
 struct EngineLimits {
   size_t commands_max = 4096;                   // arrivals and cancellations not yet taken up
+  int32_t delta_logprobs_max = 128;             // of a prompt, in one event
   absl::Duration idle_wait = absl::Seconds(1);  // the longest sleep while there is nothing to do
 };
 
@@ -78,10 +79,16 @@ class EngineLoop {
   struct ResetCommand {};
   using Command = std::variant<std::unique_ptr<Generation>, WakeCommand, ResetCommand>;
 
+  // Tokens of a prompt that a launched step scores.
+  struct Scoring {
+    SequenceId sequence{};
+    Generation::ScoreRange tokens;
+  };
   // A launched step, until it is collected.
   struct InFlight {
     Ticket ticket{};
     std::vector<SequenceId> sampling;  // the sequences of the rows that sample, in order
+    std::vector<Scoring> scoring;      // of the rows that score, in order
     StepMeter::Step step;
     absl::Time launched;
   };
@@ -97,12 +104,20 @@ class EngineLoop {
   // Plans and launches a step; false when there was nothing to run.
   absl::StatusOr<bool> LaunchNext();
   absl::Status CollectOldest();
+  // A row of the plan, with what the executor needs beyond it; notes in `step` what it will bring.
+  StepRow MakeRow(const StepSlice& slice, InFlight& step);
+  void OnStarted(const SequenceStart& start);
+  // Tells the scores of a step's prompts.
+  void OnScores(std::span<const Scoring> scoring, std::span<const TokenScore> scores);
+  void TellScores(Generation& generation, Generation::ScoreRange tokens,
+                  std::span<const TokenScore> scores);
   // Tells of a sequence's new token; true when the sequence ends with it.
   bool OnSampled(SequenceId id, const SampledToken& sampled);
   void ReportPlan(const StepPlan& plan);
   // Each reports and forgets a sequence that the scheduler has forgotten or is about to.
   void End(SequenceId id, EndReason reason);
   void Fail(SequenceId id, absl::Status status, std::string_view reason);
+  void FailNotANumber(SequenceId id);
   void FailAll(const absl::Status& status, std::string_view reason);
   void Retire(SequenceId id);
   void Flush();

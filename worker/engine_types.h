@@ -25,6 +25,16 @@ struct EngineRequest {
   std::vector<TokenId> resumed;
   int64_t resumed_content_bytes = 0;  // of the resumed tokens' text, what the client already has
   SamplingParams sampling;
+  // The content begins with the prompt: as `prompt_text` has it, or as its ids read if that is
+  // empty.
+  bool echo = false;
+  std::string prompt_text;
+  // Log-probabilities of the prompt's tokens, too, as sampling.top_logprobs says it: -1: none.
+  int32_t prompt_top_logprobs = -1;
+  // Of an earlier run that was lost: how many log-probabilities the client has, the prompt's first.
+  int32_t resumed_logprobs = 0;
+  // Ends when the prompt has been run, without output. new_tokens_max is 1 then.
+  bool prompt_only = false;
   std::vector<std::string> stop_strings;
   std::vector<TokenId> stop_tokens;
   int32_t new_tokens_max = 0;  // > 0; the resumed ones count
@@ -60,7 +70,9 @@ struct StartedEvent {
 // How likely the model held one token, where the request asks for it.
 struct TokenLogprobs {
   TokenId token = 0;
-  float logprob = 0;
+  bool of_prompt = false;
+  bool silent = false;           // has no text: a control token, or one that ends the text
+  std::optional<float> logprob;  // none: the prompt's first, which follows nothing
   int32_t rank = 0;
   std::vector<TokenLogprob> top;  // the likeliest tokens, the likeliest first
   // Bytes of the sequence's content before the first character that holds some of its text. It has
@@ -70,7 +82,8 @@ struct TokenLogprobs {
 struct DeltaEvent {
   std::string content;  // whole UTF-8 characters; may be empty while text is held back
   std::vector<TokenId> tokens;
-  std::vector<TokenLogprobs> logprobs;  // of those of `tokens` that have text
+  // Of `tokens`; of a prompt's tokens before there is any output.
+  std::vector<TokenLogprobs> logprobs;
 };
 struct EndedEvent {
   EndReason reason = EndReason::kStop;

@@ -15,7 +15,7 @@ namespace spillway {
 // One sequence's part of a step, as the executor needs it: the scheduler's slice and how to sample.
 struct StepRow {
   StepSlice slice;
-  // The fields below matter only where slice.samples.
+  // The fields below matter only where slice.samples, `history` also where tokens are scored.
   const SamplingParams* sampling = nullptr;  // outlives the ticket
   // All of the sequence's tokens known at launch, prompt first: for penalties. Outlives the ticket.
   // A pending token (slice.last_token_pending) follows them; the executor knows it.
@@ -23,6 +23,11 @@ struct StepRow {
   int32_t prompt_tokens = 0;  // of `history`; the rest is output
   // Tokens that must not be sampled (end of text before new_tokens_min). Outlives the ticket.
   std::span<const TokenId> banned;
+  // Tokens [score_begin, score_end) of `history` are scored, each by the row of the token before
+  // it: slice.begin < score_begin and score_end <= slice.begin + slice.count + 1. None by default.
+  int32_t score_begin = 0;
+  int32_t score_end = 0;
+  int32_t score_top = 0;  // how many likeliest tokens each score tells
 };
 
 // A step in flight. Tickets count up from 1.
@@ -64,6 +69,10 @@ class Executor {
   // with `samples`, in their order. The span, and those in it, hold until the next Collect().
   // INTERNAL as above.
   virtual absl::StatusOr<std::span<const SampledToken>> Collect(Ticket ticket) = 0;
+
+  // What the step collected last scored: of all rows in their order, token by token. Where the
+  // logits were not numbers a score's logprob is NaN. Holds until the next Collect().
+  virtual std::span<const TokenScore> prompt_scores() const = 0;
 
   virtual const ExecutorShape& shape() const = 0;
   virtual std::string device_name() const = 0;  // "cpu, 2 threads, avx512_vnni"

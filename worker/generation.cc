@@ -14,32 +14,62 @@ Generation::Generation(EngineRequest request, const Tokenizer& tokenizer)
   tokens_.reserve(request_.prompt.size() +
                   std::max(request_.resumed.size(), static_cast<size_t>(request_.new_tokens_max)));
   tokens_ = request_.prompt;
+  if (request_.echo) echo_.emplace(tokenizer, request_.prompt, request_.prompt_text);
+  // Nothing can be said of the first token, so there is nothing to compute for it.
+  scored_ = std::clamp(request_.resumed_logprobs, 1, prompt_tokens());
 }
 
-std::optional<EndReason> Generation::Replay(std::string& content) {
-  std::string replayed;
+std::optional<EndReason> Generation::Replay() {
+  if (!request_.resumed.empty()) TakeEcho(prompt_tokens(), content_at_start);
   std::optional<EndReason> end;
   for (size_t i = 0; i < request_.resumed.size() && !end.has_value(); ++i) {
-    end = OnToken(request_.resumed[i], replayed);
+    end = OnToken(request_.resumed[i], content_at_start);
   }
-  const size_t sent =
-      std::min(replayed.size(), static_cast<size_t>(request_.resumed_content_bytes));
-  content.append(replayed, sent, std::string::npos);
   return end;
+}
+
+void Generation::TakeEcho(int32_t tokens, std::string& content) {
+  if (!echo_.has_value()) return;
+  const size_t before = content.size();
+  const int64_t end = std::max(echo_->BeginOf(tokens), echo_taken_);
+  content.append(echo_->text(), static_cast<size_t>(echo_taken_),
+                 static_cast<size_t>(end - echo_taken_));
+  echo_taken_ = end;
+  DropWhatIsTold(before, content);
+}
+
+Generation::ScoreRange Generation::TakeScores(int32_t slice_begin, int32_t slice_count) {
+  if (!scores_prompt()) return {};
+  const int32_t begin = std::max(scored_, slice_begin + 1);
+  const int32_t end = std::min(slice_begin + slice_count + 1, prompt_tokens());
+  if (begin >= end) return {};
+  scored_ = end;
+  return {begin, end};
+}
+
+int64_t Generation::EchoBeginOf(int32_t index) const {
+  return echo_.has_value() ? echo_->BeginOf(index) : 0;
 }
 
 std::optional<EndReason> Generation::OnToken(TokenId token, std::string& content) {
   const size_t before = content.size();
   const std::optional<EndReason> end = AddToken(token, content);
-  content_bytes_ += static_cast<int64_t>(content.size() - before);
+  DropWhatIsTold(before, content);
   return end;
+}
+
+void Generation::DropWhatIsTold(size_t new_from, std::string& content) {
+  const auto bytes = static_cast<int64_t>(content.size() - new_from);
+  const int64_t told =
+      std::clamp<int64_t>(request_.resumed_content_bytes - content_bytes_, 0, bytes);
+  content.erase(new_from, static_cast<size_t>(told));
+  content_bytes_ += bytes;
 }
 
 std::optional<EndReason> Generation::AddToken(TokenId token, std::string& content) {
   CHECK(tokens_.size() < tokens_.capacity());
   tokens_.push_back(token);
-  const bool end_of_text = !request_.ignore_end_of_text && tokenizer_.IsEndOfText(token);
-  if (end_of_text || std::ranges::find(request_.stop_tokens, token) != request_.stop_tokens.end()) {
+  if (EndsText(token)) {
     text_.Flush(content);
     return EndReason::kStop;
   }
@@ -47,6 +77,15 @@ std::optional<EndReason> Generation::AddToken(TokenId token, std::string& conten
   if (output_tokens() < request_.new_tokens_max) return std::nullopt;
   // What was held back may turn out to complete a stop string.
   return text_.Flush(content) ? EndReason::kStop : EndReason::kLength;
+}
+
+bool Generation::EndsText(TokenId token) const {
+  if (!request_.ignore_end_of_text && tokenizer_.IsEndOfText(token)) return true;
+  return std::ranges::find(request_.stop_tokens, token) != request_.stop_tokens.end();
+}
+
+bool Generation::IsSilent(TokenId token) const {
+  return tokenizer_.IsControl(token) || EndsText(token);
 }
 
 std::span<const TokenId> Generation::BannedAt(int32_t output_index) const {

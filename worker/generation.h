@@ -8,6 +8,7 @@
 #include "absl/time/time.h"
 #include "scheduler/types.h"
 #include "worker/engine_types.h"
+#include "worker/prompt_echo.h"
 #include "worker/text/text_stream.h"
 #include "worker/text/tokenizer.h"
 
@@ -23,9 +24,32 @@ class Generation {
   Generation(const Generation&) = delete;
   Generation& operator=(const Generation&) = delete;
 
-  // Replays the resumed tokens: fills `content` with their text that the client doesn't have yet.
-  // Returns how the sequence ends if it already had with them. Call once, first.
-  std::optional<EndReason> Replay(std::string& content);
+  // All content is appended without what the client has already from a run that was lost
+  // (EngineRequest::resumed_content_bytes).
+
+  // Replays the resumed tokens, the echo of the prompt before them, into content_at_start. Returns
+  // how the sequence ends if it already had with them. Call once, first.
+  std::optional<EndReason> Replay();
+
+  // Appends what hasn't been taken yet of the echo of the first `tokens` tokens of the prompt.
+  void TakeEcho(int32_t tokens, std::string& content);
+
+  // The first and last + 1 of the prompt's tokens that are scored by a slice; none twice.
+  struct ScoreRange {
+    int32_t begin = 0;
+    int32_t end = 0;
+  };
+  ScoreRange TakeScores(int32_t slice_begin, int32_t slice_count);
+
+  // Whether any of the prompt's tokens is yet to be scored.
+  bool scores_prompt() const {
+    return request_.prompt_top_logprobs >= 0 && scored_ < prompt_tokens();
+  }
+  int32_t scored() const { return scored_; }
+
+  // Bytes of content before the first character that holds some of token number `index` of the
+  // prompt; 0 where there is no echo.
+  int64_t EchoBeginOf(int32_t index) const;
 
   // Takes the next sampled token: appends the text that it settles to `content`. Returns how the
   // sequence ends with it, if it does; held-back text is then flushed.
@@ -46,19 +70,30 @@ class Generation {
   int32_t output_tokens() const { return static_cast<int32_t>(tokens_.size()) - prompt_tokens(); }
   const std::string& stop_string() const { return text_.matched_stop_string(); }
 
+  // Whether a token has no text of its own: a control token, or one that ends the text.
+  bool IsSilent(TokenId token) const;
+
+  // What can be told as soon as the sequence starts.
+  std::string content_at_start;
+
   // Filled by EngineLoop, for the final report.
   int32_t cached_tokens = 0;
   absl::Time started;
   absl::Time first_token;
 
  private:
+  bool EndsText(TokenId token) const;
   std::optional<EndReason> AddToken(TokenId token, std::string& content);
+  void DropWhatIsTold(size_t new_from, std::string& content);
 
   const EngineRequest request_;
   const Tokenizer& tokenizer_;
   std::vector<TokenId> tokens_;
   TextStream text_;
-  int64_t content_bytes_ = 0;  // so far, those of resumed tokens among them
+  std::optional<PromptEcho> echo_;
+  int64_t echo_taken_ = 0;     // bytes of it
+  int64_t content_bytes_ = 0;  // so far, those that the client has from a lost run among them
+  int32_t scored_ = 0;         // tokens of the prompt: these need no scoring (any more)
 };
 
 }  // namespace spillway

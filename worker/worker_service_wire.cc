@@ -1,6 +1,7 @@
 #include "worker/worker_service_wire.h"
 
 #include <algorithm>
+#include <optional>
 #include <utility>
 #include <variant>
 
@@ -32,22 +33,33 @@ SamplingParams SamplingFromWire(const wire::SamplingParams& from) {
   return params;
 }
 
-void LogprobToWire(const TokenLogprob& from, const Tokenizer& tokenizer, wire::TokenLogprob& to) {
-  to.set_token_id(from.token);
-  to.set_logprob(from.logprob);
-  to.set_text(std::string(tokenizer.TokenBytes(from.token)));
+void LogprobToWire(TokenId token, std::optional<float> logprob, const Tokenizer& tokenizer,
+                   wire::TokenLogprob& to) {
+  to.set_token_id(token);
+  if (logprob.has_value()) to.set_logprob(*logprob);
+  to.set_text(std::string(tokenizer.TokenBytes(token)));
 }
 
 void LogprobsToWire(const TokenLogprobs& from, const Tokenizer& tokenizer,
                     wire::TokenLogprobs& to) {
-  LogprobToWire({from.token, from.logprob}, tokenizer, *to.mutable_token());
+  LogprobToWire(from.token, from.logprob, tokenizer, *to.mutable_token());
   to.set_rank(from.rank);
-  for (const TokenLogprob& top : from.top) LogprobToWire(top, tokenizer, *to.add_top());
+  for (const TokenLogprob& top : from.top) {
+    LogprobToWire(top.token, top.logprob, tokenizer, *to.add_top());
+  }
   to.set_content_begin(from.content_begin);
+  to.set_of_prompt(from.of_prompt);
+  to.set_silent(from.silent);
 }
 
 SpecRefusal Invalid(const std::string& message) {
   return {.status = absl::InvalidArgumentError(message), .reason = "invalid_request"};
+}
+
+SpecRefusal CheckPromptLogprobs(int32_t top) {
+  if (top >= 0 && top <= SamplingParams::kTopLogprobsMax) return {};
+  return Invalid(absl::StrCat("prompt_logprobs is ", top, ", not in [0, ",
+                              SamplingParams::kTopLogprobsMax, "]"));
 }
 
 SpecRefusal CheckStops(const wire::GenerateSpec& spec) {
@@ -90,6 +102,13 @@ SpecRefusal RequestFromWire(const wire::GenerateSpec& spec, const SpecContext& c
   request.id = id;
   request.arrival = arrival;
   request.sampling = SamplingFromWire(spec.sampling());
+  if (spec.sampling().has_prompt_logprobs()) {
+    request.prompt_top_logprobs = spec.sampling().prompt_logprobs();
+    if (SpecRefusal refusal = CheckPromptLogprobs(request.prompt_top_logprobs);
+        !refusal.status.ok()) {
+      return refusal;
+    }
+  }
   if (const absl::Status valid = request.sampling.Validate(context.vocabulary_size); !valid.ok()) {
     return {.status = valid, .reason = "invalid_request"};
   }
@@ -106,7 +125,11 @@ SpecRefusal RequestFromWire(const wire::GenerateSpec& spec, const SpecContext& c
             .reason = "context_length_exceeded",
             .prompt_tokens = prompt_tokens};
   }
-  const int32_t wanted = spec.new_tokens_max();
+  request.echo = spec.echo();
+  if (spec.prompt().has_text()) request.prompt_text = std::move(prompt->text);
+  request.prompt_only = spec.prompt_only();
+  request.resumed_logprobs = std::max(spec.resumed_logprobs(), 0);
+  const int32_t wanted = spec.prompt_only() ? 1 : spec.new_tokens_max();
   request.new_tokens_max = wanted <= 0 ? room : std::min(wanted, room);
   request.new_tokens_min = std::min(spec.new_tokens_min(), request.new_tokens_max);
   request.prompt = std::move(prompt->tokens);

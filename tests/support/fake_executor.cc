@@ -1,6 +1,7 @@
 #include "tests/support/fake_executor.h"
 
 #include <algorithm>
+#include <limits>
 
 #include "common/check.h"
 #include "scheduler/scheduler.h"
@@ -18,11 +19,15 @@ absl::StatusOr<Ticket> FakeExecutor::Launch(std::span<const StepRow> rows) {
   CHECK(static_cast<int32_t>(rows.size()) <= shape_.running_max);
   Step step{.number = ++launched_, .rows = {}};
   for (const StepRow& row : rows) {
-    step.rows.push_back({.slice = row.slice,
-                         .tokens = {row.slice.tokens.begin(), row.slice.tokens.end()},
-                         .blocks = {row.slice.blocks.begin(), row.slice.blocks.end()},
-                         .banned = {row.banned.begin(), row.banned.end()},
-                         .top_logprobs = row.slice.samples ? row.sampling->top_logprobs : -1});
+    step.rows.push_back(
+        {.slice = row.slice,
+         .tokens = {row.slice.tokens.begin(), row.slice.tokens.end()},
+         .blocks = {row.slice.blocks.begin(), row.slice.blocks.end()},
+         .banned = {row.banned.begin(), row.banned.end()},
+         .top_logprobs = row.slice.samples ? row.sampling->top_logprobs : -1,
+         .scored = {row.history.begin() + row.score_begin, row.history.begin() + row.score_end},
+         .score_begin = row.score_begin,
+         .score_top = row.score_top});
   }
   in_flight_.push_back(std::move(step));
   CHECK(in_flight_.size() <= Scheduler::kPlansInFlightMax);
@@ -40,25 +45,39 @@ absl::StatusOr<std::span<const SampledToken>> FakeExecutor::Collect(Ticket ticke
   on_step_();
   collected_ = step.number;
   results_.clear();
+  scores_.clear();
   tops_.clear();
   for (Row& row : step.rows) {
     const std::vector<TokenId> all = RunRow(row);
+    for (size_t i = 0; i < row.scored.size(); ++i) {
+      const size_t position = static_cast<size_t>(row.score_begin) + i;
+      // Only what this very slice has computed has logits.
+      CHECK(position > static_cast<size_t>(row.slice.begin) && position <= all.size());
+      CHECK(position == all.size() || all[position] == row.scored[i]);
+      scores_.push_back(
+          ScoreOf(row.scored[i], model_(std::span(all).first(position)), row.score_top));
+    }
     if (!row.slice.samples) continue;
     TokenId token = model_(all);
     while (std::ranges::find(row.banned, token) != row.banned.end()) --token;
     last_sampled_[row.slice.slot] = token;
-    results_.push_back({.token = token, .score = ScoreOf(token, row.top_logprobs)});
+    results_.push_back({.token = token, .score = ScoreOf(token, token, row.top_logprobs)});
   }
   return results_;
 }
 
-TokenScore FakeExecutor::ScoreOf(TokenId token, int32_t top_logprobs) {
+TokenScore FakeExecutor::ScoreOf(TokenId token, TokenId likeliest, int32_t top_logprobs) {
   if (top_logprobs < 0) return {};
+  if (likeliest == SampledToken::kNone) {
+    return {.logprob = std::numeric_limits<float>::quiet_NaN()};
+  }
   std::vector<TokenLogprob>& top = tops_.emplace_back();
   for (int32_t rank = 1; rank <= top_logprobs; ++rank) {
-    top.push_back({(token + rank - 1) % shape_.vocabulary_size, LogprobOfRank(rank)});
+    top.push_back({(likeliest + rank - 1) % shape_.vocabulary_size, LogprobOfRank(rank)});
   }
-  return {.logprob = LogprobOfRank(1), .rank = 1, .top = top};
+  const int32_t size = shape_.vocabulary_size;
+  const int32_t rank = 1 + (token - likeliest + size) % size;
+  return {.logprob = LogprobOfRank(rank), .rank = rank, .top = top};
 }
 
 size_t FakeExecutor::PlaceOf(const Row& row, int32_t token) const {

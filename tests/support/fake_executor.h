@@ -24,6 +24,7 @@ class FakeExecutor : public Executor {
 
   absl::StatusOr<Ticket> Launch(std::span<const StepRow> rows) override;
   absl::StatusOr<std::span<const SampledToken>> Collect(Ticket ticket) override;
+  std::span<const TokenScore> prompt_scores() const override { return scores_; }
   const ExecutorShape& shape() const override { return shape_; }
   std::string device_name() const override { return "fake"; }
   std::string numerics_id() const override { return "fake-1"; }
@@ -38,7 +39,7 @@ class FakeExecutor : public Executor {
   int32_t rows_max() const { return rows_max_; }  // the most rows that one step had
   int32_t in_flight_max() const { return in_flight_max_; }
   // The log-probability of the token that is `rank`-th likeliest, wherever it is asked for. The
-  // model's choice is the likeliest, then come the ids above it.
+  // model's choice is the likeliest, then come the ids above it. Prompts are scored likewise.
   static float LogprobOfRank(int32_t rank) { return -0.25f * static_cast<float>(rank); }
 
   // Tokens computed so far, whether anybody wanted the result or not.
@@ -51,6 +52,9 @@ class FakeExecutor : public Executor {
     std::vector<BlockId> blocks;
     std::vector<TokenId> banned;
     int32_t top_logprobs = -1;
+    std::vector<TokenId> scored;  // from position score_begin on
+    int32_t score_begin = 0;
+    int32_t score_top = 0;
   };
   struct Step {
     int64_t number = 0;
@@ -60,7 +64,8 @@ class FakeExecutor : public Executor {
   // Where token number `token` of the row's sequence lives in memory_.
   size_t PlaceOf(const Row& row, int32_t token) const;
   std::vector<TokenId> RunRow(Row& row);
-  TokenScore ScoreOf(TokenId token, int32_t top_logprobs);
+  // The score of `token` where the model would have chosen `likeliest`.
+  TokenScore ScoreOf(TokenId token, TokenId likeliest, int32_t top_logprobs);
 
   const ExecutorShape shape_;
   const Model model_;
@@ -68,7 +73,8 @@ class FakeExecutor : public Executor {
   std::vector<TokenId> memory_;  // [block_count × block_tokens]; SampledToken::kNone: never written
   std::map<SlotId, TokenId> last_sampled_;
   std::vector<SampledToken> results_;
-  std::deque<std::vector<TokenLogprob>> tops_;  // what results_ point to
+  std::vector<TokenScore> scores_;
+  std::deque<std::vector<TokenLogprob>> tops_;  // what the scores point to
   absl::Status failure_;
   std::function<void()> on_step_ = [] {};
   int64_t launched_ = 0;

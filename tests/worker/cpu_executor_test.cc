@@ -219,6 +219,48 @@ TEST(CpuExecutorTest, TellsLogprobsOfTheModelsOwnLogitsWhereAsked) {
   EXPECT_TRUE(sampled[2].score.top.empty());
 }
 
+TEST(CpuExecutorTest, ScoresThePromptsTokensOfAnyChunks) {
+  constexpr WeightFormat kF32 = WeightFormat::kF32;
+  const TinyModel model({kF32, kF32, kF32, kF32, kF32});
+  std::vector<TokenId> tokens;
+  for (int32_t i = 0; i < 30; ++i) tokens.push_back(i * 37 % 101);
+  const Sequence other(0, {8, 30, 61}, Greedy());
+  Sequence sequence(1, tokens, Greedy());
+  std::vector<double> expected(tokens.size());
+  for (size_t i = 1; i < tokens.size(); ++i) {
+    const std::vector<double> logits =
+        model.ReferenceLogits({tokens.begin(), tokens.begin() + static_cast<ptrdiff_t>(i)});
+    double total = 0;
+    for (const double logit : logits) total += std::exp(logit);
+    expected[i] = logits[static_cast<size_t>(tokens[i])] - std::log(total);
+  }
+
+  std::vector<float> first;
+  for (const int32_t chunk : {30, 7, 1}) {
+    const auto executor = MakeExecutor(model);
+    std::vector<float> scored = {0};
+    for (int32_t begin = 0; begin < 30; begin += chunk) {
+      const int32_t count = std::min(chunk, 30 - begin);
+      StepRow row = sequence.Row(begin, count, /*samples=*/begin + count == 30);
+      row.score_begin = begin + 1;
+      row.score_end = std::min(begin + count + 1, 30);
+      row.score_top = 3;
+      const std::vector<StepRow> rows = {other.Row(0, 3), row};
+      const auto sampled = *executor->Collect(*executor->Launch(rows));
+      EXPECT_EQ(sampled.size(), row.slice.samples ? 2u : 1u);
+      for (const TokenScore& score : executor->prompt_scores()) {
+        scored.push_back(score.logprob);
+        ASSERT_EQ(score.top.size(), 3u);
+        EXPECT_GE(score.top[0].logprob, score.logprob);
+      }
+    }
+    ASSERT_EQ(scored.size(), 30u);
+    for (size_t i = 1; i < 30; ++i) EXPECT_NEAR(scored[i], expected[i], 5e-3) << i;
+    if (first.empty()) first = scored;
+    EXPECT_EQ(scored, first) << chunk;  // to the last bit
+  }
+}
+
 TEST(CpuExecutorTest, LogitsThatAreNotNumbersFailTheirRowOnly) {
   // An embedding scale of not-a-number: the first row of the file's first tensor, token 0.
   const TinyModel model;

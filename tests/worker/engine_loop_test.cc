@@ -2,6 +2,7 @@
 
 #include "worker/engine_loop.h"
 
+#include <algorithm>
 #include <map>
 #include <string>
 #include <thread>
@@ -46,6 +47,7 @@ class RecordingSink : public EngineSink {
     std::string text;
     std::vector<TokenId> tokens;
     std::vector<TokenLogprobs> logprobs;
+    size_t logprobs_of_largest_delta = 0;
     std::optional<EndedEvent> ended;
     std::optional<FailedEvent> failed;
   };
@@ -55,7 +57,10 @@ class RecordingSink : public EngineSink {
       Heard& heard = heard_[event.sequence];
       EXPECT_FALSE(heard.ended.has_value() || heard.failed.has_value()) << "an event after the end";
       if (auto* delta = std::get_if<DeltaEvent>(&event.what)) {
+        EXPECT_TRUE(heard.started) << "a delta before the start";
         heard.text += delta->content;
+        heard.logprobs_of_largest_delta =
+            std::max(heard.logprobs_of_largest_delta, delta->logprobs.size());
         heard.tokens.insert(heard.tokens.end(), delta->tokens.begin(), delta->tokens.end());
         heard.logprobs.insert(heard.logprobs.end(), delta->logprobs.begin(), delta->logprobs.end());
       } else if (auto* ended = std::get_if<EndedEvent>(&event.what)) {
@@ -172,8 +177,159 @@ TEST_F(EngineLoopTest, ControlTokensHaveNoTextAndSoNoLogprobs) {
   ASSERT_TRUE(engine_.Submit(std::move(request)));
   Drain();
   ASSERT_EQ(sink_[1].tokens, (std::vector<TokenId>{'z', kByteVocabularyEnd}));
-  ASSERT_EQ(sink_[1].logprobs.size(), 1u);
-  EXPECT_EQ(sink_[1].logprobs[0].token, 'z');
+  ASSERT_EQ(sink_[1].logprobs.size(), 2u);
+  EXPECT_FALSE(sink_[1].logprobs[0].silent);
+  EXPECT_EQ(sink_[1].logprobs[1].token, kByteVocabularyEnd);
+  EXPECT_TRUE(sink_[1].logprobs[1].silent);
+}
+
+TEST_F(EngineLoopTest, AnEchoComesBeforeTheOutput) {
+  EngineRequest request = Request(1, "wx", /*new_tokens_max=*/1);
+  request.echo = true;
+  ASSERT_TRUE(engine_.Submit(std::move(request)));
+  Drain();
+  EXPECT_EQ(sink_[1].text, "wxy");
+  EXPECT_EQ(sink_[1].ended->usage.completion_tokens, 1);
+}
+
+// The alphabet with a jump in it, in chunks of at most 16 tokens.
+constexpr char kPrompt[] = "abcdefghijklmnopqrstuvw!";
+
+TEST_F(EngineLoopTest, PromptsAreScoredChunkByChunkWithTheirEcho) {
+  EngineRequest request = Request(1, kPrompt, /*new_tokens_max=*/1);
+  request.echo = true;
+  request.prompt_top_logprobs = 2;
+  ASSERT_TRUE(engine_.Submit(std::move(request)));
+  Drain();
+  const std::string text = kPrompt;
+  EXPECT_EQ(sink_[1].text, text + "\"");
+  ASSERT_EQ(sink_[1].logprobs.size(), text.size());
+  EXPECT_FALSE(sink_[1].logprobs[0].logprob.has_value());
+  for (size_t i = 0; i < text.size(); ++i) {
+    const TokenLogprobs& logprobs = sink_[1].logprobs[i];
+    EXPECT_TRUE(logprobs.of_prompt);
+    EXPECT_EQ(logprobs.token, text[i]);
+    EXPECT_EQ(logprobs.content_begin, static_cast<int64_t>(i));
+    if (i == 0) continue;
+    const int32_t rank =
+        1 + (text[i] - text[i - 1] - 1 + kByteVocabularySize) % kByteVocabularySize;
+    EXPECT_EQ(logprobs.rank, rank);
+    EXPECT_EQ(logprobs.logprob, FakeExecutor::LogprobOfRank(rank));
+    ASSERT_EQ(logprobs.top.size(), 2u);
+    EXPECT_EQ(logprobs.top[0].token, text[i - 1] + 1);
+  }
+}
+
+TEST_F(EngineLoopTest, ScoringAPromptComputesWhatIsCachedAndCachesNothingForOthers) {
+  const auto run = [this](int id, bool scored) {
+    EngineRequest request = Request(id, kPrompt, /*new_tokens_max=*/1);
+    if (scored) request.prompt_top_logprobs = 0;
+    ASSERT_TRUE(engine_.Submit(std::move(request)));
+    Drain();
+  };
+  run(1, /*scored=*/false);
+  run(2, /*scored=*/true);
+  run(3, /*scored=*/true);
+  run(4, /*scored=*/false);
+  for (const int id : {2, 3}) {
+    EXPECT_EQ(sink_[id].ended->usage.cached_tokens, 0);
+    EXPECT_EQ(sink_[id].logprobs.size(), std::string(kPrompt).size());
+  }
+  EXPECT_EQ(sink_[4].ended->usage.cached_tokens, 20);
+  EXPECT_EQ(sink_[4].text, sink_[2].text);
+}
+
+TEST_F(EngineLoopTest, LongScoresGoInSeveralEvents) {
+  EngineLoop engine({.delta_logprobs_max = 5}, Limits(), executor_, *tokenizer_, clock_, sink_);
+  EngineRequest request = Request(1, kPrompt, /*new_tokens_max=*/1);
+  request.echo = true;
+  request.prompt_top_logprobs = 0;
+  ASSERT_TRUE(engine.Submit(std::move(request)));
+  for (int turn = 0; turn < 10; ++turn) ASSERT_TRUE(engine.RunOnce(absl::ZeroDuration()).ok());
+  EXPECT_EQ(sink_[1].logprobs.size(), std::string(kPrompt).size());
+  EXPECT_EQ(sink_[1].text, std::string(kPrompt) + "\"");
+  EXPECT_EQ(sink_[1].logprobs_of_largest_delta, 5u);
+}
+
+TEST_F(EngineLoopTest, APromptAloneHasNoOutput) {
+  EngineRequest request = Request(1, "ab", /*new_tokens_max=*/1);
+  request.echo = true;
+  request.prompt_top_logprobs = 0;
+  request.prompt_only = true;
+  ASSERT_TRUE(engine_.Submit(std::move(request)));
+  Drain();
+  EXPECT_EQ(sink_[1].text, "ab");
+  EXPECT_EQ(sink_[1].logprobs.size(), 2u);
+  EXPECT_TRUE(sink_[1].tokens.empty());
+  EXPECT_EQ(sink_[1].ended->reason, EndReason::kLength);
+  EXPECT_EQ(sink_[1].ended->usage.completion_tokens, 0);
+}
+
+TEST_F(EngineLoopTest, PreemptedPromptsAreScoredOnceAndWholly) {
+  // Six blocks of 4 tokens for three sequences that want 5 each.
+  SchedulerLimits limits = Limits();
+  limits.block_count = 12;
+  ExecutorShape shape = kShape;
+  shape.block_count = 12;
+  FakeExecutor executor(shape, Alphabet);
+  EngineLoop engine({}, limits, executor, *tokenizer_, clock_, sink_);
+  for (int id = 1; id <= 3; ++id) {
+    EngineRequest request = Request(id, "abcdefghi", /*new_tokens_max=*/14);
+    request.prompt_top_logprobs = 0;
+    request.sampling.top_logprobs = 0;
+    ASSERT_TRUE(engine.Submit(std::move(request)));
+  }
+  for (int turn = 0; turn < 200; ++turn) ASSERT_TRUE(engine.RunOnce(absl::ZeroDuration()).ok());
+  ASSERT_GT(sink_.load().preemptions, 0u);
+  for (int id = 1; id <= 3; ++id) {
+    EXPECT_EQ(sink_[id].text, "jklmnopqrstuvw");
+    ASSERT_EQ(sink_[id].logprobs.size(), 9u + 14u);
+    for (size_t i = 0; i < sink_[id].logprobs.size(); ++i) {
+      EXPECT_EQ(sink_[id].logprobs[i].token, static_cast<TokenId>('a' + i));
+      EXPECT_EQ(sink_[id].logprobs[i].of_prompt, i < 9);
+    }
+  }
+}
+
+TEST_F(EngineLoopTest, AResumedPromptIsScoredFromWhereTheClientStands) {
+  EngineRequest request = Request(1, "abcdefg", /*new_tokens_max=*/1);
+  request.echo = true;
+  request.prompt_top_logprobs = 0;
+  request.resumed_logprobs = 4;
+  request.resumed_content_bytes = 4;
+  ASSERT_TRUE(engine_.Submit(std::move(request)));
+  Drain();
+  EXPECT_EQ(sink_[1].text, "efgh");
+  ASSERT_EQ(sink_[1].logprobs.size(), 3u);
+  EXPECT_EQ(sink_[1].logprobs[0].token, 'e');
+  EXPECT_EQ(sink_[1].logprobs[0].content_begin, 4);
+}
+
+TEST_F(EngineLoopTest, AnAnswerThatWasWholeBeforeItsResumeStartsAndEnds) {
+  EngineRequest request = Request(1, "a", /*new_tokens_max=*/3);
+  request.resumed = {'b', 'c', 'd'};
+  request.resumed_content_bytes = 1;
+  ASSERT_TRUE(engine_.Submit(std::move(request)));
+  Drain();
+  EXPECT_TRUE(sink_[1].started);
+  EXPECT_EQ(sink_[1].text, "cd");
+  EXPECT_EQ(sink_[1].ended->reason, EndReason::kLength);
+}
+
+TEST_F(EngineLoopTest, PromptScoresThatAreNoNumbersFailTheSequence) {
+  FakeExecutor executor(kShape, [](std::span<const TokenId> tokens) {
+    return tokens.back() == 'n' ? SampledToken::kNone : Alphabet(tokens);
+  });
+  EngineLoop engine({}, Limits(), executor, *tokenizer_, clock_, sink_);
+  EngineRequest request = Request(1, "abn" + std::string(kPrompt), /*new_tokens_max=*/5);
+  request.prompt_top_logprobs = 1;
+  ASSERT_TRUE(engine.Submit(std::move(request)));
+  ASSERT_TRUE(engine.Submit(Request(2, "w")));
+  for (int turn = 0; turn < 20; ++turn) ASSERT_TRUE(engine.RunOnce(absl::ZeroDuration()).ok());
+  ASSERT_TRUE(sink_[1].failed.has_value());
+  EXPECT_EQ(sink_[1].failed->reason, "not_a_number");
+  EXPECT_EQ(sink_[2].text, "xyz");
+  EXPECT_EQ(sink_.load().running + sink_.load().waiting, 0);
 }
 
 TEST_F(EngineLoopTest, ManySequencesShareStepsAndEachGetsItsOwnText) {

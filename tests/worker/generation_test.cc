@@ -81,7 +81,7 @@ TEST_F(GenerationTest, ReplayedTextCountsInWhatFollows) {
   request.resumed = {'a', 'b', 'c'};
   request.resumed_content_bytes = 1;
   Generation generation(std::move(request), *tokenizer_);
-  generation.Replay(content_);
+  generation.Replay();
   EXPECT_EQ(generation.content_begin(), 3);
 }
 
@@ -107,10 +107,10 @@ TEST_F(GenerationTest, AReplayGivesOnlyWhatTheClientLacks) {
   request.resumed = {'a', 'b', 'c'};  // "c" was held back when the first run was lost.
   request.resumed_content_bytes = 1;
   Generation generation(std::move(request), *tokenizer_);
-  EXPECT_EQ(generation.Replay(content_), std::nullopt);
-  EXPECT_EQ(content_, "b");
+  EXPECT_EQ(generation.Replay(), std::nullopt);
+  EXPECT_EQ(generation.content_at_start, "b");
   EXPECT_EQ(generation.OnToken('d', content_), EndReason::kStop);
-  EXPECT_EQ(content_, "b");
+  EXPECT_EQ(content_, "");
   EXPECT_EQ(generation.output_tokens(), 4);
 }
 
@@ -118,8 +118,69 @@ TEST_F(GenerationTest, AReplayMayTurnOutToBeTheWholeAnswer) {
   EngineRequest request = Request();
   request.resumed = {'a', kByteVocabularyEnd};
   Generation generation(std::move(request), *tokenizer_);
-  EXPECT_EQ(generation.Replay(content_), EndReason::kStop);
-  EXPECT_EQ(content_, "a");
+  EXPECT_EQ(generation.Replay(), EndReason::kStop);
+  EXPECT_EQ(generation.content_at_start, "a");
+}
+
+TEST_F(GenerationTest, TheEchoComesOnceAndBeforeTheOutput) {
+  EngineRequest request = Request();
+  request.prompt = {'x', 'y', 'z'};
+  request.echo = true;
+  Generation generation(std::move(request), *tokenizer_);
+  generation.TakeEcho(1, content_);
+  EXPECT_EQ(content_, "x");
+  generation.TakeEcho(3, content_);
+  generation.TakeEcho(2, content_);
+  EXPECT_EQ(content_, "xyz");
+  EXPECT_EQ(generation.content_begin(), 3);
+  generation.OnToken('a', content_);
+  EXPECT_EQ(content_, "xyza");
+}
+
+TEST_F(GenerationTest, AReplayLeavesOutTheEchoThatTheClientHas) {
+  for (int64_t told = 0; told <= 5; ++told) {
+    EngineRequest request = Request();
+    request.prompt = {'x', 'y', 'z'};
+    request.echo = true;
+    request.resumed = {'a', 'b'};
+    request.resumed_content_bytes = told;
+    Generation generation(std::move(request), *tokenizer_);
+    generation.Replay();
+    EXPECT_EQ(generation.content_at_start, std::string("xyzab").substr(static_cast<size_t>(told)));
+    EXPECT_EQ(generation.content_begin(), 5);
+  }
+}
+
+TEST_F(GenerationTest, EachTokenOfThePromptIsScoredOnceButTheFirst) {
+  EngineRequest request = Request();
+  request.prompt = {'a', 'b', 'c', 'd', 'e'};
+  request.prompt_top_logprobs = 0;
+  Generation generation(std::move(request), *tokenizer_);
+  const auto take = [&](int32_t begin, int32_t count) {
+    const Generation::ScoreRange range = generation.TakeScores(begin, count);
+    return std::pair(range.begin, range.end);
+  };
+  const std::pair<int32_t, int32_t> none = {0, 0};
+  EXPECT_TRUE(generation.scores_prompt());
+  EXPECT_EQ(take(0, 2), std::pair(1, 3));
+  EXPECT_EQ(take(0, 2), none);             // recomputed after a preemption
+  EXPECT_EQ(take(1, 3), std::pair(3, 5));  // some of it again
+  EXPECT_FALSE(generation.scores_prompt());
+  EXPECT_EQ(take(4, 1), none);
+}
+
+TEST_F(GenerationTest, WhatTheClientHasIsNotScoredAgain) {
+  EngineRequest request = Request();
+  request.prompt = {'a', 'b', 'c', 'd'};
+  request.prompt_top_logprobs = 0;
+  request.resumed_logprobs = 2;
+  Generation some(request, *tokenizer_);
+  EXPECT_EQ(some.TakeScores(0, 4).begin, 2);
+  request.resumed_logprobs = 99;
+  EXPECT_FALSE(Generation(request, *tokenizer_).scores_prompt());
+  request.resumed_logprobs = 0;
+  request.prompt_top_logprobs = -1;
+  EXPECT_FALSE(Generation(request, *tokenizer_).scores_prompt());
 }
 
 }  // namespace

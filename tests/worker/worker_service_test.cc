@@ -263,6 +263,11 @@ TEST(WorkerServiceTest, AnAnswerIsCutToTheRoomThatTheContextLeaves) {
 TEST(WorkerServiceTest, BadParametersAreRefusedByName) {
   ServedWorker worker(Alphabet);
   Attached attached(worker);
+  wire::GenerateSpec scored = TextSpec("a");
+  scored.mutable_sampling()->set_prompt_logprobs(21);
+  attached.Submit(2, scored);
+  ASSERT_TRUE(attached.ReadToEndOf(2));
+  EXPECT_EQ(attached[2].failed->message(), "prompt_logprobs is 21, not in [0, 20]");
   wire::GenerateSpec spec = TextSpec("a");
   spec.mutable_sampling()->set_top_p(1.5f);
   attached.Submit(1, spec);
@@ -278,8 +283,11 @@ TEST(WorkerServiceTest, LogprobsComeWithTheBytesOfTheirTokensWhereAskedFor) {
   spec.mutable_sampling()->set_top_logprobs(3);
   attached.Submit(1, spec);
   ASSERT_TRUE(attached.ReadToEndOf(1));
-  ASSERT_EQ(attached[1].logprobs.size(), 2u);  // y and z: the end of the text has none
+  ASSERT_EQ(attached[1].logprobs.size(), 3u);
+  EXPECT_TRUE(attached[1].logprobs[2].silent());
+  EXPECT_EQ(attached[1].logprobs[2].token().text(), "<|end|>");
   const wire::TokenLogprobs& last = attached[1].logprobs[1];
+  EXPECT_FALSE(last.silent() || last.of_prompt());
   EXPECT_EQ(last.token().text(), "z");
   EXPECT_EQ(last.token().logprob(), FakeExecutor::LogprobOfRank(1));
   EXPECT_EQ(last.rank(), 1);
@@ -294,6 +302,33 @@ TEST(WorkerServiceTest, LogprobsComeWithTheBytesOfTheirTokensWhereAskedFor) {
   EXPECT_TRUE(attached[2].logprobs.empty());
 }
 
+TEST(WorkerServiceTest, EchoesAndScoresAPromptAlone) {
+  ServedWorker worker(Alphabet);
+  Attached attached(worker);
+  wire::GenerateSpec spec = TextSpec("ab\xC3\xA9");
+  spec.set_echo(true);
+  spec.set_prompt_only(true);
+  spec.mutable_sampling()->set_prompt_logprobs(1);
+  attached.Submit(1, spec);
+  ASSERT_TRUE(attached.ReadToEndOf(1));
+  EXPECT_EQ(attached[1].text, "ab\xC3\xA9");
+  ASSERT_EQ(attached[1].logprobs.size(), 4u);
+  EXPECT_FALSE(attached[1].logprobs[0].token().has_logprob());
+  EXPECT_EQ(attached[1].logprobs[1].token().logprob(), FakeExecutor::LogprobOfRank(1));
+  EXPECT_EQ(attached[1].logprobs[3].token().text(), "\xA9");
+  EXPECT_EQ(attached[1].logprobs[3].content_begin(), 2);
+  EXPECT_TRUE(attached[1].logprobs[3].of_prompt());
+  EXPECT_EQ(attached[1].finished->reason(), wire::FINISH_REASON_LENGTH);
+  EXPECT_EQ(attached[1].finished->usage().completion_tokens(), 0);
+
+  spec.set_resumed_logprobs(3);
+  spec.set_resumed_content_bytes(2);
+  attached.Submit(2, spec);
+  ASSERT_TRUE(attached.ReadToEndOf(2));
+  EXPECT_EQ(attached[2].text, "\xC3\xA9");
+  EXPECT_EQ(attached[2].logprobs.size(), 1u);
+}
+
 TEST(WorkerServiceTest, AStepsManyLogprobsGoInFramesOfTheirOwn) {
   ServedWorker worker(Alphabet, 1 << 20, {.frame_bytes_max = 200});
   Attached attached(worker);
@@ -302,7 +337,7 @@ TEST(WorkerServiceTest, AStepsManyLogprobsGoInFramesOfTheirOwn) {
   for (uint64_t id = 1; id <= 4; ++id) attached.Submit(id, spec);
   for (uint64_t id = 1; id <= 4; ++id) {
     ASSERT_TRUE(attached.ReadToEndOf(id));
-    EXPECT_EQ(attached[id].logprobs.size(), 25u);
+    EXPECT_EQ(attached[id].logprobs.size(), 26u);
   }
   // A frame has one delta of that size at most, and so never two of them.
   EXPECT_LT(attached.largest_frame(), 2000u);

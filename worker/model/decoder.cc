@@ -131,6 +131,14 @@ void Decoder::PlanRows(std::span<const DecoderSlice> slices) {
   }
 }
 
+void Decoder::ComputeLogits(std::span<const int32_t> rows) {
+  CHECK(static_cast<int32_t>(rows.size()) <= limits_.slices_max);
+  for (const int32_t row : rows) CHECK(row >= 0 && row < static_cast<int32_t>(rows_.size()));
+  logits_rows_.assign(rows.begin(), rows.end());
+  if (rows.empty()) return;
+  team_.Run([this](int32_t thread) { Head(thread); });
+}
+
 std::span<float> Decoder::logits(int32_t index) {
   CHECK(index >= 0 && index < static_cast<int32_t>(logits_rows_.size()));
   return {logits_.As<float>() + index * logits_stride_, static_cast<size_t>(spec_.vocabulary_size)};

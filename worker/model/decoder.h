@@ -51,8 +51,13 @@ class Decoder {
   // the vocabulary and enough blocks, and that positions before `begin` have been run.
   void Forward(std::span<const DecoderSlice> slices);
 
-  // Of the last Forward(): [vocabulary] for the index-th slice of those with `logits`. The caller
-  // may write over them. They hold until the next Forward().
+  // Computes the logits of further rows of the last Forward(), given by their places among all rows
+  // of all its slices: in place of what logits() had. Requires at most slices_max rows.
+  void ComputeLogits(std::span<const int32_t> rows);
+
+  // Of the last Forward(): [vocabulary] for the index-th slice of those with `logits`; after
+  // ComputeLogits() for the index-th of its rows. The caller may write over them. They hold until
+  // the next call of either.
   std::span<float> logits(int32_t index);
 
  private:

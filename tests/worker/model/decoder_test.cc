@@ -52,6 +52,19 @@ class Bench {
     return logits;
   }
 
+  // The logits of `rows` of all slices' rows, asked for afterwards.
+  std::vector<std::vector<float>> ForwardAndLogitsOf(const std::vector<DecoderSlice>& slices,
+                                                     const std::vector<int32_t>& rows) {
+    decoder_->Forward(slices);
+    decoder_->ComputeLogits(rows);
+    std::vector<std::vector<float>> logits;
+    for (size_t i = 0; i < rows.size(); ++i) {
+      const std::span<float> row = decoder_->logits(static_cast<int32_t>(i));
+      logits.emplace_back(row.begin(), row.end());
+    }
+    return logits;
+  }
+
   // Logits after the last of `tokens`, run in chunks of `chunk`.
   std::vector<float> RunInChunks(const std::vector<TokenId>& tokens, int32_t chunk,
                                  const std::vector<int32_t>& blocks) {
@@ -183,6 +196,27 @@ TEST(DecoderTest, WhoSharesTheBatchDoesntChangeBits) {
   const std::vector<std::vector<float>> together = bench.Forward(slices);
 
   for (size_t i = 0; i < 5; ++i) ExpectSameBits(together[i], alone[i]);
+}
+
+TEST(DecoderTest, LogitsOfRowsAskedForLaterHaveTheSameBits) {
+  const TinyModel model;
+  const std::vector<TokenId> tokens = RandomTokens(20, /*seed=*/7);
+  const std::vector<TokenId> other = RandomTokens(9, /*seed=*/8);
+  const std::vector<int32_t> blocks = BlocksFrom(0, 2);
+  const std::vector<int32_t> other_blocks = BlocksFrom(2, 1);
+  Bench bench(model, 2);
+
+  const auto later = bench.ForwardAndLogitsOf(
+      {{0, other, other_blocks, true}, {0, tokens, blocks, false}}, {9 + 4, 3, 9 + 19});
+
+  const auto alone = [&](const std::vector<TokenId>& of, size_t count) {
+    return Bench(model).RunInChunks({of.begin(), of.begin() + static_cast<ptrdiff_t>(count)}, 20,
+                                    blocks);
+  };
+  ASSERT_EQ(later.size(), 3u);
+  ExpectSameBits(later[0], alone(tokens, 5));
+  ExpectSameBits(later[1], alone(other, 4));
+  ExpectSameBits(later[2], alone(tokens, 20));
 }
 
 TEST(DecoderTest, SequencesShareTheBlocksOfACommonPrefix) {
