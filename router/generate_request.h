@@ -35,17 +35,24 @@ struct SamplingOptions {
   int32_t top_logprobs = -1;
 };
 
+// A chat, a text, or token ids.
+using PromptSource = std::variant<ChatPrompt, std::string, std::vector<int32_t>>;
+
 struct GenerateRequest {
   std::string request_id;
   std::string model;   // as the client wrote it; empty: the default service
   std::string tenant;  // from the token
-  std::variant<ChatPrompt, std::string, std::vector<int32_t>> prompt;
+  PromptSource prompt;
   SamplingOptions sampling;
   std::vector<std::string> stop_strings;
   std::vector<int32_t> stop_token_ids;
   int32_t new_tokens_max = 0;  // 0: as many as the context has room for
   int32_t new_tokens_min = 0;
   bool ignore_end_of_text = false;
+  bool echo = false;  // the content begins with the prompt
+  // Log-probabilities of the prompt's tokens, too; as SamplingOptions::top_logprobs.
+  int32_t prompt_logprobs = -1;
+  bool prompt_only = false;                           // no output: new_tokens_max isn't used
   int32_t choices = 1;                                // n
   int32_t priority = 0;                               // higher first
   absl::Duration timeout = absl::InfiniteDuration();  // to the end of the answer
@@ -58,9 +65,12 @@ struct TokenLogprob {
   std::string text;   // not always whole characters
 };
 
-// How likely the model held one token of the output.
+// How likely the model held one token of the output, or of the prompt.
 struct TokenLogprobs {
   TokenLogprob token;
+  bool known = true;  // false: the prompt's first token follows nothing
+  bool of_prompt = false;
+  bool silent = false;            // has no text: a control token, or one that ends the text
   int32_t rank = 0;               // 1: no token was likelier
   std::vector<TokenLogprob> top;  // the likeliest, the likeliest first
   // Bytes of the choice's content before the first character that holds some of the token's text.
@@ -70,10 +80,11 @@ struct TokenLogprobs {
 // The next piece of one choice's output. Settled: none of it is ever taken back.
 struct OutputDelta {
   std::string content;  // whole UTF-8 characters
-  // Where asked for: of the tokens whose text begins in `content`.
+  // Where asked for: of the tokens whose text begins in `content`, of silent ones among them, and
+  // of the prompt's as they come.
   std::vector<TokenLogprobs> logprobs = {};
 
-  bool empty() const { return content.empty(); }
+  bool empty() const { return content.empty() && logprobs.empty(); }
 };
 
 enum class FinishReason { kStop, kLength };

@@ -138,6 +138,7 @@ void RequestFlow::OnDelta(SequenceRef sequence, OutputDelta delta,
   choice->content_bytes += delta.content.size();
   choice->held_tokens += static_cast<int32_t>(token_ids.size());
   choice->held.content += delta.content;
+  choice->logprob_count += static_cast<int32_t>(delta.logprobs.size());
   std::move(delta.logprobs.begin(), delta.logprobs.end(),
             std::back_inserter(choice->unsettled_logprobs));
   SettleLogprobs(*choice);
@@ -160,7 +161,11 @@ void RequestFlow::OnFinished(SequenceRef sequence, FinishReason reason, const Us
   budget_.GiveBack(token_bytes);
   budget_bytes_ -= token_bytes;
   choice->token_ids = {};
-  choice->unsettled_logprobs = {};  // A stop string cut their text.
+  // A stop string has cut the text of what is left, but for tokens that never had any.
+  for (TokenLogprobs& logprobs : choice->unsettled_logprobs) {
+    if (logprobs.silent) choice->held.logprobs.push_back(std::move(logprobs));
+  }
+  choice->unsettled_logprobs = {};
   EmitWhatIsDue(actions);
 }
 
@@ -275,7 +280,7 @@ void RequestFlow::EmitChoice(int32_t index, FlowActions& actions) {
 void RequestFlow::SettleLogprobs(Choice& choice) {
   std::vector<TokenLogprobs>& from = choice.unsettled_logprobs;
   const auto settled = std::find_if(from.begin(), from.end(), [&](const TokenLogprobs& logprobs) {
-    return logprobs.content_begin >= choice.content_bytes;
+    return !logprobs.of_prompt && logprobs.content_begin >= choice.content_bytes;
   });
   std::move(from.begin(), settled, std::back_inserter(choice.held.logprobs));
   from.erase(from.begin(), settled);

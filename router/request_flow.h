@@ -43,7 +43,8 @@ struct SequenceRef {
 struct ChooseReplicaAction {
   std::vector<int32_t> choices;  // all of the request at first; one at a resubmission
 };
-// Send the sequence. What a resumed one needs is in resumed_token_ids() and content_bytes().
+// Send the sequence. What a resumed one needs is in resumed_token_ids(), content_bytes() and
+// logprob_count().
 struct SubmitAction {
   SequenceRef sequence;
   ReplicaKey replica;
@@ -172,6 +173,7 @@ class RequestFlow {
   std::span<const ReplicaKey> excluded(int32_t choice) const { return At(choice).excluded; }
   std::span<const int32_t> resumed_token_ids(int32_t choice) const { return At(choice).token_ids; }
   uint64_t content_bytes(int32_t choice) const { return At(choice).content_bytes; }
+  int32_t logprob_count(int32_t choice) const { return At(choice).logprob_count; }
   // Of all finished choices; the prompt is counted once.
   const Usage& total_usage() const { return total_usage_; }
   int64_t ignored_events() const { return ignored_events_; }
@@ -196,6 +198,7 @@ class RequestFlow {
     std::optional<int32_t> started;  // cached tokens; kept until EmitStarted
     std::vector<int32_t> token_ids;  // so far; empty when not resumable
     uint64_t content_bytes = 0;      // of text so far, emitted or held back here
+    int32_t logprob_count = 0;       // so far, those of the prompt among them
     OutputDelta held;                // not emitted before EmitStarted
     // Of tokens whose text a worker holds back. Kept here, since after a resume no worker tells
     // them again.

@@ -68,6 +68,9 @@ TokenLogprob FromTokenLogprob(wire::TokenLogprob& from) {
 
 TokenLogprobs FromTokenLogprobs(wire::TokenLogprobs& from) {
   TokenLogprobs out = {.token = FromTokenLogprob(*from.mutable_token()),
+                       .known = from.token().has_logprob(),
+                       .of_prompt = from.of_prompt(),
+                       .silent = from.silent(),
                        .rank = from.rank(),
                        .top = {},
                        .content_begin = static_cast<uint64_t>(from.content_begin())};
@@ -103,6 +106,12 @@ wire::GenerateSpec ToGenerateSpec(const SequenceSubmission& submission) {
   spec.mutable_resumed_token_ids()->Add(submission.resumed_token_ids.begin(),
                                         submission.resumed_token_ids.end());
   spec.set_resumed_content_bytes(static_cast<int64_t>(submission.resumed_content_bytes));
+  spec.set_echo(request.echo);
+  spec.set_prompt_only(request.prompt_only);
+  if (request.prompt_logprobs >= 0) {
+    spec.mutable_sampling()->set_prompt_logprobs(request.prompt_logprobs);
+  }
+  spec.set_resumed_logprobs(submission.resumed_logprobs);
   return spec;
 }
 

@@ -166,6 +166,37 @@ TEST_F(RequestFlowTest, LogprobsOfTextThatAStopStringCutsAreNeverTold) {
   EXPECT_THAT(Take(), ElementsAre("delta 0 'ab' 3 [a] [b]", "finished 0 stop 5+3 cached 0"));
 }
 
+TEST_F(RequestFlowTest, TokensWithoutTextGoWithWhatFollowsOrWithTheEnd) {
+  RequestFlow& flow = MakeSubmitted();
+  flow.OnAccepted({0, 0}, 5, actions_);
+  flow.OnStarted({0, 0}, 0, actions_);
+  Take();
+  OutputDelta control = Scored("", {{"<control>", 0}});
+  control.logprobs[0].silent = true;
+  flow.OnDelta({0, 0}, control, Tokens(1), actions_);
+  flow.OnDelta({0, 0}, Scored("a", {{"a", 0}}), Tokens(1), actions_);
+  EXPECT_THAT(Take(), ElementsAre("delta 0 'a' 2 [<control>] [a]"));
+  OutputDelta end = Scored("", {{"cut", 1}, {"<end>", 1}});
+  end.logprobs[1].silent = true;
+  flow.OnDelta({0, 0}, end, Tokens(2), actions_);
+  flow.OnFinished({0, 0}, FinishReason::kStop, {5, 0, 4}, actions_);
+  EXPECT_THAT(Take(), ElementsAre("delta 0 '' 2 [<end>]", "finished 0 stop 5+4 cached 0"));
+}
+
+TEST_F(RequestFlowTest, APromptsLogprobsGoOnAtOnceAndAreCountedForAResume) {
+  RequestFlow& flow = MakeSubmitted();
+  flow.OnAccepted({0, 0}, 5, actions_);
+  flow.OnStarted({0, 0}, 0, actions_);
+  Take();
+  OutputDelta prompt = Scored("", {{"p", 0}, {"q", 1}});
+  for (TokenLogprobs& logprobs : prompt.logprobs) logprobs.of_prompt = true;
+  flow.OnDelta({0, 0}, prompt, {}, actions_);
+  EXPECT_THAT(Take(), ElementsAre("delta 0 '' 0 [p] [q]"));
+  flow.OnDelta({0, 0}, Scored("", {{"a", 0}}), Tokens(1), actions_);
+  flow.OnLost({0, 0}, kNow, actions_);
+  EXPECT_EQ(flow.logprob_count(0), 3);
+}
+
 TEST_F(RequestFlowTest, LogprobsOfHeldBackTextOutliveTheirWorker) {
   RequestFlow& flow = MakeSubmitted();
   flow.OnAccepted({0, 0}, 5, actions_);

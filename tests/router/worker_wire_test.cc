@@ -76,6 +76,19 @@ TEST(ToGenerateSpec, AsksForLogprobsOnlyWhereTheRequestDoes) {
   EXPECT_EQ(spec.sampling().top_logprobs(), 0);
 }
 
+TEST(ToGenerateSpec, TellsWhatBecomesOfThePrompt) {
+  GenerateRequest request;
+  const wire::GenerateSpec plain = ToGenerateSpec({.request = request, .resumed_token_ids = {}});
+  EXPECT_FALSE(plain.echo() || plain.prompt_only() || plain.sampling().has_prompt_logprobs());
+  request.echo = true;
+  request.prompt_only = true;
+  request.prompt_logprobs = 0;
+  const wire::GenerateSpec spec =
+      ToGenerateSpec({.request = request, .resumed_token_ids = {}, .resumed_logprobs = 5});
+  EXPECT_TRUE(spec.echo() && spec.prompt_only() && spec.sampling().has_prompt_logprobs());
+  EXPECT_EQ(spec.resumed_logprobs(), 5);
+}
+
 TEST(ToGenerateSpec, TimeThatIsAlmostUpIsNotEndlessTime) {
   const GenerateRequest request;
   EXPECT_EQ(ToGenerateSpec({.request = request, .resumed_token_ids = {}}).deadline_ms(), 0);
@@ -170,6 +183,8 @@ TEST(FromSequenceEvent, TakesTextTokensAndUsage) {
   sent.set_rank(2);
   sent.add_top()->set_token_id(9);
   sent.set_content_begin(17);
+  sent.set_silent(true);
+  event.mutable_delta()->add_logprobs()->set_of_prompt(true);
   const UpstreamEvent scored = FromSequenceEvent(event).value();
   const TokenLogprobs& got = std::get<DeltaEvent>(scored.what).output.logprobs.at(0);
   EXPECT_EQ(got.token.token_id, 3);
@@ -178,6 +193,11 @@ TEST(FromSequenceEvent, TakesTextTokensAndUsage) {
   EXPECT_EQ(got.rank, 2);
   EXPECT_EQ(got.top.at(0).token_id, 9);
   EXPECT_EQ(got.content_begin, 17u);
+  EXPECT_TRUE(got.known && got.silent);
+  EXPECT_FALSE(got.of_prompt);
+  const TokenLogprobs& first = std::get<DeltaEvent>(scored.what).output.logprobs.at(1);
+  EXPECT_TRUE(first.of_prompt);
+  EXPECT_FALSE(first.known || first.silent);
 
   event.mutable_finished()->set_reason(wire::FINISH_REASON_LENGTH);
   event.mutable_finished()->mutable_usage()->set_completion_tokens(4);
