@@ -103,7 +103,7 @@ void OpenAiChunkWriter::AppendScored(int32_t choice, const OutputDelta& delta,
     logprobs.Add(token, position.characters);
   }
   position.Advance(content.substr(seen));
-  write_up_to(content.size());
+  if (written < content.size() || !logprobs.empty()) write_up_to(content.size());
 }
 
 void OpenAiChunkWriter::AppendFinish(int32_t choice, FinishReason reason, std::string& out) const {

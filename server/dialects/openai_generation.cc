@@ -20,33 +20,49 @@ OpenAiGeneration::OpenAiGeneration(OpenAiIdentity identity, OpenAiRequest reques
       chunks_(identity_, request.include_usage),
       shard_(shard),
       writer_(writer),
-      choices_(static_cast<size_t>(request.generate.choices), Choice(identity_.endpoint)),
+      choices_(static_cast<size_t>(request.generate.choices) * (1 + request.further_prompts.size()),
+               Choice(identity_.endpoint)),
       unfinished_(choices_.size()) {
   CHECK(!choices_.empty());
-  request_ = shard_.Submit(std::move(request.generate), *this);
+  const int32_t choices = request.generate.choices;
+  for (size_t i = 0; i <= request.further_prompts.size(); ++i) {
+    prompts_.emplace_back(*this, static_cast<int32_t>(i) * choices, choices);
+  }
+  PromptSource prompt = std::move(request.generate.prompt);
+  for (size_t i = 0; i < prompts_.size(); ++i) {
+    GenerateRequest one = request.generate;
+    one.prompt = std::move(prompt);
+    prompts_[i].Submit(shard_, std::move(one));
+    if (i < request.further_prompts.size()) prompt = std::move(request.further_prompts[i]);
+  }
 }
 
-OpenAiGeneration::~OpenAiGeneration() {
-  if (running_) shard_.Cancel(request_);
+OpenAiGeneration::~OpenAiGeneration() { CancelPrompts(); }
+
+void OpenAiGeneration::CancelPrompts() {
+  for (Prompt& prompt : prompts_) prompt.Cancel(shard_);
 }
 
 void OpenAiGeneration::OnAccepted(int32_t prompt_tokens) {
-  usage_.prompt_tokens = prompt_tokens;
-  if (stream_) writer_.WakeAfter(timings_.start_after_accepted);
+  usage_.prompt_tokens += prompt_tokens;
+  if (++accepted_ < prompts_.size() || !stream_) return;
+  writer_.WakeAfter(timings_.start_after_accepted);
+  BeginStreamIfDue();
 }
 
 void OpenAiGeneration::OnStarted(int32_t cached_tokens) {
-  usage_.cached_tokens = cached_tokens;
-  if (stream_ && !streaming_) BeginStream();
+  usage_.cached_tokens += cached_tokens;
+  started_ = true;
+  BeginStreamIfDue();
 }
 
-void OpenAiGeneration::OnDelta(int32_t choice, const OutputDelta& delta, int32_t) {
+void OpenAiGeneration::OnDelta(int32_t choice, const OutputDelta& delta) {
   Choice& target = choices_.at(static_cast<size_t>(choice));
   if (!stream_) {
     AddToAnswer(target, delta);
     return;
   }
-  if (!streaming_) BeginStream();
+  BeginStreamIfDue();
   if (logprobs_) {
     chunks_.AppendScored(choice, delta, target.position, events_);
   } else {
@@ -71,18 +87,17 @@ void OpenAiGeneration::OnFinished(int32_t choice, FinishReason reason, const Usa
   CHECK(!target.finished);
   target.finished = true;
   target.reason = reason;
-  // The choices share one prompt: it is counted once.
-  usage_.prompt_tokens = usage.prompt_tokens;
   usage_.completion_tokens += usage.completion_tokens;
   if (stream_) {
-    if (!streaming_) BeginStream();
+    BeginStreamIfDue();
     chunks_.AppendFinish(choice, reason, events_);
   }
   if (--unfinished_ == 0) Complete();
 }
 
 void OpenAiGeneration::OnFailed(const GenerateError& error) {
-  running_ = false;
+  ended_ = true;
+  CancelPrompts();
   const OpenAiError shown =
       ToOpenAiError(error, identity_.endpoint == OpenAiEndpoint::kChat ? "messages" : "prompt");
   if (!streaming_) {
@@ -95,11 +110,11 @@ void OpenAiGeneration::OnFailed(const GenerateError& error) {
 }
 
 void OpenAiGeneration::OnBatchEnd() {
-  if (!events_.empty()) WriteEvents(/*flush=*/true);
+  if (streaming_ && !events_.empty()) WriteEvents(/*flush=*/true);
 }
 
 void OpenAiGeneration::OnWake() {
-  if (!running_) return;
+  if (ended_) return;
   if (!streaming_) {
     BeginStream();
     OpenAiChunkWriter::AppendKeepAlive(events_);
@@ -110,6 +125,10 @@ void OpenAiGeneration::OnWake() {
   }
   quiet_ = true;
   writer_.WakeAfter(timings_.keep_alive_every);
+}
+
+void OpenAiGeneration::BeginStreamIfDue() {
+  if (stream_ && !streaming_ && started_ && accepted_ == prompts_.size()) BeginStream();
 }
 
 void OpenAiGeneration::BeginStream() {
@@ -130,7 +149,7 @@ void OpenAiGeneration::WriteEvents(bool flush) {
 }
 
 void OpenAiGeneration::Complete() {
-  running_ = false;
+  ended_ = true;
   if (stream_) {
     if (include_usage_) chunks_.AppendUsage(usage_, events_);
     OpenAiChunkWriter::AppendDone(events_);

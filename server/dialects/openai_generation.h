@@ -1,7 +1,9 @@
 #pragma once
 
-#include <memory>
+#include <cstdint>
+#include <deque>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/time/time.h"
@@ -24,8 +26,11 @@ struct OpenAiTimings {
 // before the request is accepted, so that whatever is wrong with it has its own status. A stream
 // that breaks ends with an error event, no [DONE], and a body without its end.
 //
+// Each of several prompts is a request of its own to the router. All are accepted or none is
+// answered, and one that fails ends them all. Choice c of prompt p has index p * n + c.
+//
 // Owned by the connection, whose thread is the shard's; destroying it cancels the request.
-class OpenAiGeneration : public HttpOperation, public ResponseSink {
+class OpenAiGeneration : public HttpOperation {
  public:
   // `shard` and `writer` must outlive it.
   OpenAiGeneration(OpenAiIdentity identity, OpenAiRequest request, const OpenAiTimings& timings,
@@ -35,15 +40,42 @@ class OpenAiGeneration : public HttpOperation, public ResponseSink {
   // HttpOperation
   void OnWake() override;
 
-  // ResponseSink
-  void OnAccepted(int32_t prompt_tokens) override;
-  void OnStarted(int32_t cached_tokens) override;
-  void OnDelta(int32_t choice, const OutputDelta& delta, int32_t token_count) override;
-  void OnFinished(int32_t choice, FinishReason reason, const Usage& usage) override;
-  void OnFailed(const GenerateError& error) override;
-  void OnBatchEnd() override;
-
  private:
+  // One prompt's request.
+  class Prompt : public ResponseSink {
+   public:
+    Prompt(OpenAiGeneration& owner, int32_t first_choice, int32_t choices)
+        : owner_(owner), first_choice_(first_choice), unfinished_(choices) {}
+
+    void OnAccepted(int32_t prompt_tokens) override { owner_.OnAccepted(prompt_tokens); }
+    void OnStarted(int32_t cached_tokens) override { owner_.OnStarted(cached_tokens); }
+    void OnDelta(int32_t choice, const OutputDelta& delta, int32_t) override {
+      owner_.OnDelta(first_choice_ + choice, delta);
+    }
+    void OnFinished(int32_t choice, FinishReason reason, const Usage& usage) override {
+      --unfinished_;
+      owner_.OnFinished(first_choice_ + choice, reason, usage);
+    }
+    void OnFailed(const GenerateError& error) override {
+      unfinished_ = 0;
+      owner_.OnFailed(error);
+    }
+    void OnBatchEnd() override { owner_.OnBatchEnd(); }
+
+    void Submit(RouterShard& shard, GenerateRequest request) {
+      request_ = shard.Submit(std::move(request), *this);
+    }
+    // Does nothing once it has ended.
+    void Cancel(RouterShard& shard) {
+      if (std::exchange(unfinished_, 0) > 0) shard.Cancel(request_);
+    }
+
+   private:
+    OpenAiGeneration& owner_;
+    const int32_t first_choice_;
+    int32_t unfinished_;  // choices; 0: the router knows the request no more
+    RequestId request_{};
+  };
   struct Choice {
     explicit Choice(OpenAiEndpoint endpoint) : logprobs(endpoint) {}
 
@@ -54,7 +86,18 @@ class OpenAiGeneration : public HttpOperation, public ResponseSink {
     FinishReason reason = FinishReason::kStop;
   };
 
+  // What the router says of a prompt, its choice by the index that the client sees.
+  void OnAccepted(int32_t prompt_tokens);
+  void OnStarted(int32_t cached_tokens);
+  void OnDelta(int32_t choice, const OutputDelta& delta);
+  void OnFinished(int32_t choice, FinishReason reason, const Usage& usage);
+  void OnFailed(const GenerateError& error);
+  void OnBatchEnd();
+
+  void CancelPrompts();
   void AddToAnswer(Choice& choice, const OutputDelta& delta) const;
+  // Once all prompts are accepted and there is something to say.
+  void BeginStreamIfDue();
   void BeginStream();
   void WriteEvents(bool flush);
   void Complete();
@@ -69,8 +112,10 @@ class OpenAiGeneration : public HttpOperation, public ResponseSink {
   RouterShard& shard_;
   ResponseWriter& writer_;
 
-  RequestId request_{};
-  bool running_ = true;     // the router still knows the request
+  std::deque<Prompt> prompts_;
+  size_t accepted_ = 0;     // prompts
+  bool started_ = false;    // at least one prompt
+  bool ended_ = false;      // all has been written
   bool streaming_ = false;  // the head has been written
   bool quiet_ = true;       // nothing was written since the last OnWake
   std::vector<Choice> choices_;

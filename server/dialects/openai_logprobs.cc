@@ -91,6 +91,7 @@ void OpenAiLogprobs::Add(const TokenLogprobs& logprobs, int64_t text_offset) {
 }
 
 void OpenAiLogprobs::AddToChat(const TokenLogprobs& logprobs) {
+  if (logprobs.silent) return;
   AppendComma(tokens_);
   tokens_ += '{';
   AppendChatToken(logprobs.token, tokens_);
@@ -106,12 +107,16 @@ void OpenAiLogprobs::AddToChat(const TokenLogprobs& logprobs) {
 void OpenAiLogprobs::AddToCompletion(const TokenLogprobs& logprobs, int64_t text_offset) {
   AppendComma(offsets_);
   AppendNumber(offsets_, text_offset);
-  AppendComma(logprobs_);
-  AppendLogprob(logprobs_, logprobs.token.logprob);
   AppendComma(tokens_);
   AppendJsonString(tokens_, CompletionName(logprobs.token.text));
-
+  AppendComma(logprobs_);
   AppendComma(top_logprobs_);
+  if (!logprobs.known) {
+    logprobs_ += "null";
+    top_logprobs_ += "null";
+    return;
+  }
+  AppendLogprob(logprobs_, logprobs.token.logprob);
   top_logprobs_ += '{';
   std::vector<std::string> names;
   const auto add = [&](const TokenLogprob& token) {

@@ -30,6 +30,7 @@ class OpenAiLogprobs {
   explicit OpenAiLogprobs(OpenAiEndpoint endpoint) : endpoint_(endpoint) {}
 
   // `text_offset`: characters of the choice's text before the token's; only completions tell it.
+  // Chats leave out tokens without text.
   void Add(const TokenLogprobs& logprobs, int64_t text_offset);
   void AppendTo(std::string& out) const;
   void Clear();

@@ -22,6 +22,15 @@ constexpr int64_t kTokenIdMax = std::numeric_limits<int32_t>::max();
 constexpr int64_t kChatLogprobsMax = 20;
 constexpr int64_t kCompletionLogprobsMax = 5;
 
+// How long an answer may be asked to be. Only a completion may have no length, which leaves the
+// prompt to be echoed and scored.
+struct LengthRule {
+  int32_t unasked;  // 0: as long as the context has room for
+  int32_t least;
+};
+constexpr LengthRule kChatLength = {.unasked = 0, .least = 1};
+constexpr LengthRule kCompletionLength = {.unasked = 16, .least = 0};  // OpenAI's default
+
 void RefuseUnsupported(FieldReader& reader, const char* name, const char* what) {
   reader.Fail(name, absl::StrCat(name, ": ", what));
 }
@@ -126,14 +135,16 @@ void ReadStop(FieldReader& reader, const OpenAiLimits& limits, GenerateRequest& 
   }
 }
 
-void ReadLength(FieldReader& reader, const OpenAiLimits& limits, int32_t default_max,
+void ReadLength(FieldReader& reader, const OpenAiLimits& limits, const LengthRule& rule,
                 GenerateRequest& request) {
-  const auto old_name = reader.Integer("max_tokens", 1, limits.new_tokens_max);
-  const auto new_name = reader.Integer("max_completion_tokens", 1, limits.new_tokens_max);
-  request.new_tokens_max = static_cast<int32_t>(new_name.value_or(old_name.value_or(default_max)));
+  const auto old_name = reader.Integer("max_tokens", rule.least, limits.new_tokens_max);
+  const auto new_name = reader.Integer("max_completion_tokens", rule.least, limits.new_tokens_max);
+  const auto asked = new_name ? new_name : old_name;
+  request.new_tokens_max = static_cast<int32_t>(asked.value_or(rule.unasked));
+  request.prompt_only = asked == 0;
   if (const auto min = reader.Integer("min_tokens", 0, limits.new_tokens_max)) {
     request.new_tokens_min = static_cast<int32_t>(*min);
-    if (request.new_tokens_max > 0 && *min > request.new_tokens_max) {
+    if ((request.new_tokens_max > 0 || request.prompt_only) && *min > request.new_tokens_max) {
       reader.Fail("min_tokens", absl::StrCat("min_tokens ", *min, " is over max_tokens ",
                                              request.new_tokens_max));
     }
@@ -158,7 +169,7 @@ void ReadStreaming(FieldReader& reader, OpenAiRequest& request) {
 }
 
 // What both endpoints have.
-void ReadCommon(FieldReader& reader, const OpenAiLimits& limits, int32_t default_max,
+void ReadCommon(FieldReader& reader, const OpenAiLimits& limits, const LengthRule& length,
                 OpenAiRequest& request) {
   request.generate.model = reader.String("model").value_or("");
   request.generate.timeout = limits.request_time;
@@ -166,7 +177,7 @@ void ReadCommon(FieldReader& reader, const OpenAiLimits& limits, int32_t default
   ReadSampling(reader, limits, request.generate);
   ReadLogitBias(reader, limits, request.generate);
   ReadStop(reader, limits, request.generate);
-  ReadLength(reader, limits, default_max, request.generate);
+  ReadLength(reader, limits, length, request.generate);
 }
 
 void ReadResponseFormat(FieldReader& reader) {
@@ -223,34 +234,58 @@ std::optional<std::vector<int32_t>> TokenIds(const json& list, const OpenAiLimit
   return ids;
 }
 
-// A string, its token ids, or an array of exactly one of these.
-void ReadPrompt(FieldReader& reader, const OpenAiLimits& limits, GenerateRequest& request) {
-  const json* prompt = reader.Find("prompt");
+std::optional<PromptSource> OnePrompt(const json& prompt, const OpenAiLimits& limits) {
+  if (prompt.is_string()) return prompt.get<std::string>();
+  if (!prompt.is_array()) return std::nullopt;
+  auto ids = TokenIds(prompt, limits);
+  if (!ids) return std::nullopt;
+  return *std::move(ids);
+}
+
+// A string, its token ids, or an array of such.
+void ReadPrompts(FieldReader& reader, const OpenAiLimits& limits, OpenAiRequest& request) {
+  const json* const prompt = reader.Find("prompt");
   if (prompt == nullptr) {
     reader.Fail("prompt", "prompt is missing; a string or an array of token ids is needed");
     return;
   }
-  if (prompt->is_array() && !prompt->empty() && !(*prompt)[0].is_number()) {
-    if (prompt->size() > 1) {
-      reader.Fail("prompt",
-                  absl::StrCat("prompt holds ", prompt->size(), " prompts; send one per request"));
-      return;
+  const std::string needed = absl::StrCat("must be a string or an array of 1 to ",
+                                          limits.prompt_token_ids_max, " token ids, not ");
+  if (!prompt->is_array() || prompt->empty() || (*prompt)[0].is_number()) {
+    if (auto one = OnePrompt(*prompt, limits)) {
+      request.generate.prompt = *std::move(one);
+    } else {
+      reader.Fail("prompt", absl::StrCat("prompt ", needed, ShowJson(*prompt)));
     }
-    prompt = &(*prompt)[0];
-  }
-  if (prompt->is_string()) {
-    request.prompt = prompt->get<std::string>();
     return;
   }
-  if (prompt->is_array()) {
-    if (auto ids = TokenIds(*prompt, limits)) {
-      request.prompt = *std::move(ids);
+  if (prompt->size() > limits.prompts_max) {
+    reader.Fail("prompt", absl::StrCat("prompt holds ", prompt->size(), " prompts, at most ",
+                                       limits.prompts_max, " are taken at once"));
+    return;
+  }
+  for (size_t i = 0; i < prompt->size(); ++i) {
+    auto one = OnePrompt((*prompt)[i], limits);
+    if (!one) {
+      reader.Fail("prompt", absl::StrCat("prompt[", i, "] ", needed, ShowJson((*prompt)[i])));
       return;
     }
+    if (i == 0) {
+      request.generate.prompt = *std::move(one);
+    } else {
+      request.further_prompts.push_back(*std::move(one));
+    }
   }
-  reader.Fail("prompt",
-              absl::StrCat("prompt must be a string or an array of 1 to ",
-                           limits.prompt_token_ids_max, " token ids, not ", ShowJson(*prompt)));
+}
+
+void CheckAnswerCount(FieldReader& reader, const OpenAiLimits& limits,
+                      const OpenAiRequest& request) {
+  const size_t prompts = 1 + request.further_prompts.size();
+  const size_t answers = prompts * static_cast<size_t>(request.generate.choices);
+  if (answers <= limits.answers_max) return;
+  reader.Fail(
+      "n", absl::StrCat("n is ", request.generate.choices, " for ", prompts, " prompts: ", answers,
+                        " answers, at most ", limits.answers_max, " are given at once"));
 }
 
 void ReadChatLogprobs(FieldReader& reader, GenerateRequest& request) {
@@ -272,10 +307,11 @@ void RefuseChatFeatures(FieldReader& reader) {
 void ReadCompletionLogprobs(FieldReader& reader, GenerateRequest& request) {
   const auto top = reader.Integer("logprobs", 0, kCompletionLogprobsMax);
   if (top) request.sampling.top_logprobs = static_cast<int32_t>(*top);
+  request.echo = reader.Bool("echo").value_or(false);
+  if (request.echo) request.prompt_logprobs = request.sampling.top_logprobs;
 }
 
 void RefuseCompletionFeatures(FieldReader& reader, const GenerateRequest& request) {
-  if (reader.Bool("echo").value_or(false)) RefuseUnsupported(reader, "echo", "not supported yet");
   if (!reader.String("suffix").value_or("").empty()) {
     RefuseUnsupported(reader, "suffix", "not supported");
   }
@@ -303,7 +339,7 @@ OpenAiParseResult ParseChatRequest(std::string_view body, const OpenAiLimits& li
   } else {
     reader.Fail("messages", "messages is missing; an array of messages is needed");
   }
-  ReadCommon(reader, limits, /*default_max=*/0, request);
+  ReadCommon(reader, limits, kChatLength, request);
   ReadResponseFormat(reader);
   ReadTools(reader, prompt);
   ReadTemplateOptions(reader, prompt);
@@ -318,9 +354,9 @@ OpenAiParseResult ParseCompletionRequest(std::string_view body, const OpenAiLimi
   if (!parsed.ok()) return InvalidRequest(std::string(parsed.status().message()));
   FieldReader reader(*parsed);
   OpenAiRequest request;
-  ReadPrompt(reader, limits, request.generate);
-  // OpenAI's default for this endpoint.
-  ReadCommon(reader, limits, /*default_max=*/16, request);
+  ReadPrompts(reader, limits, request);
+  ReadCommon(reader, limits, kCompletionLength, request);
+  CheckAnswerCount(reader, limits, request);
   ReadCompletionLogprobs(reader, request.generate);
   RefuseCompletionFeatures(reader, request.generate);
   return Finish(reader, std::move(request));

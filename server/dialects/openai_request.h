@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <string_view>
 #include <variant>
+#include <vector>
 
 #include "absl/time/time.h"
 #include "router/generate_request.h"
@@ -19,12 +20,15 @@ struct OpenAiLimits {
   size_t logit_bias_max = 1024;
   size_t prompt_token_ids_max = 4u << 20;
   int32_t choices_max = 16;
+  size_t prompts_max = 128;  // of /v1/completions
+  size_t answers_max = 256;  // prompts times choices
   int32_t new_tokens_max = 1 << 24;
   absl::Duration request_time = absl::Hours(1);
 };
 
 struct OpenAiRequest {
   GenerateRequest generate;
+  std::vector<PromptSource> further_prompts;  // each answered as the one in `generate`
   bool stream = false;
   bool include_usage = false;
 };

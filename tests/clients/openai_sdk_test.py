@@ -218,6 +218,78 @@ def test_completion_logprobs(client, model):
     assert streamed == [told.tokens, told.text_offset, told.token_logprobs, told.top_logprobs]
 
 
+def complete(client, model, **options):
+    return client.completions.create(model=model, temperature=0, **options)
+
+
+PARAGRAPH = "The capital of France is Paris. Its river, the Seine, flows past 鹦鹉 and 🦜. " * 12
+
+
+def test_echo_scores_the_prompt_as_sampling_would(client, model):
+    whole = complete(client, model, prompt=PARAGRAPH, max_tokens=8, echo=True, logprobs=1)
+    choice, told = whole.choices[0], whole.choices[0].logprobs
+    assert choice.text.startswith(PARAGRAPH)
+    assert len(told.tokens) == whole.usage.prompt_tokens + 8
+    assert told.token_logprobs[0] is None and told.top_logprobs[0] is None
+    assert all(logprob <= 0 for logprob in told.token_logprobs[1:])
+    for token, offset in zip(told.tokens, told.text_offset):
+        assert token.startswith("bytes:") or choice.text[offset:].startswith(token)
+    # What is read and what is said have one arithmetic: read back, the answer has the same numbers.
+    again = complete(client, model, prompt=choice.text, max_tokens=0, echo=True, logprobs=1)
+    assert again.choices[0].text == choice.text
+    assert again.usage.completion_tokens == 0
+    if again.choices[0].logprobs.tokens == told.tokens:  # it was tokenized as it was sampled
+        assert again.choices[0].logprobs == told
+    else:
+        known = len(told.tokens) - 8
+        assert again.choices[0].logprobs.token_logprobs[:known] == told.token_logprobs[:known]
+
+
+def test_echo_streams_what_it_says_whole(client, model):
+    options = {"prompt": PARAGRAPH, "max_tokens": 4, "echo": True, "logprobs": 2}
+    told = complete(client, model, **options).choices[0]
+    streamed, text = [], ""
+    for part, logprobs in entries(complete(client, model, **options, stream=True)):
+        text += part
+        if logprobs:
+            streamed.extend(zip(logprobs.tokens, logprobs.text_offset, logprobs.token_logprobs,
+                                logprobs.top_logprobs))
+    assert text == told.text
+    assert streamed == list(zip(told.logprobs.tokens, told.logprobs.text_offset,
+                                told.logprobs.token_logprobs, told.logprobs.top_logprobs))
+
+
+def test_scores_of_token_ids_as_evaluations_ask_for_them(client, model):
+    """lm-eval's local-completions: prompts as ids, echo, one token more, one score for each."""
+    prompts = [[504, 3575, 282, 4649, 314], [504, 3575], [5, 6, 7, 8, 9, 10, 11]]
+    answer = complete(client, model, prompt=prompts, max_tokens=1, echo=True, logprobs=1)
+    assert [choice.index for choice in answer.choices] == [0, 1, 2]
+    for ids, choice in zip(prompts, answer.choices):
+        assert len(choice.logprobs.token_logprobs) == len(ids) + 1
+        alone = complete(client, model, prompt=ids, max_tokens=1, echo=True, logprobs=1)
+        assert alone.choices[0].logprobs == choice.logprobs
+    assert answer.usage.prompt_tokens == 14
+    assert answer.usage.completion_tokens == 3
+
+
+def test_several_prompts_are_answered_as_each_alone(client, model):
+    prompts = ["The capital of France is", "One, two, three,", "Water boils at"]
+    alone = [complete(client, model, prompt=prompt, max_tokens=6).choices[0].text
+             for prompt in prompts]
+    together = complete(client, model, prompt=prompts, max_tokens=6, n=2)
+    assert [choice.index for choice in together.choices] == list(range(6))
+    assert [choice.text for choice in together.choices] == [text for text in alone for _ in (0, 1)]
+    assert together.usage.completion_tokens == 36
+    chunks = list(complete(client, model, prompt=prompts, max_tokens=6, stream=True))
+    assert [joined(chunks, index)[0] for index in range(3)] == alone
+
+
+def test_one_wrong_prompt_refuses_all(client, model):
+    for prompts in (["fine", "river " * 20_000], [[504], [10**6]], ["a"] * 129):
+        with pytest.raises(openai.BadRequestError):
+            complete(client, model, prompt=prompts, max_tokens=2)
+
+
 def test_no_logprobs_unless_asked(client, model):
     assert chat(client, model).choices[0].logprobs is None
     assert all(chunk.choices[0].logprobs is None for chunk in chat(client, model, stream=True))

@@ -59,6 +59,15 @@ class FakeRouter : public Router {
   // does nothing if it was cancelled.
   void Drive(int shard, std::function<void(ResponseSink&)> function);
 
+  int cancels() const EXCLUDES(mutex_) {
+    MutexLock lock(mutex_);
+    return cancels_;
+  }
+
+  // The sinks of all requests of that shard, the latest last; to be called on the shard's thread.
+  std::vector<ResponseSink*> Sinks(int shard) EXCLUDES(mutex_);
+  ResponseSink& LatestSink(int shard) { return *Sinks(shard).back(); }
+
   // Router
   std::unique_ptr<RouterShard> MakeShard(Post post) override;
   void AddReplica(const std::string& name, const std::string& target,
@@ -135,6 +144,11 @@ class FakeRouter::Shard : public RouterShard {
   void Tick() override {}
   int32_t requests_in_flight() const override { return static_cast<int32_t>(live_.size()); }
 
+  std::vector<ResponseSink*> Sinks() const {
+    std::vector<ResponseSink*> sinks;
+    for (const auto& [id, sink] : live_) sinks.push_back(sink);
+    return sinks;
+  }
   void DriveLatest(std::function<void(ResponseSink&)> function) {
     post_([this, function = std::move(function)] {
       if (!live_.empty()) function(*live_.back().second);
@@ -159,6 +173,11 @@ inline std::unique_ptr<RouterShard> FakeRouter::MakeShard(Post post) {
   MutexLock lock(mutex_);
   shards_.push_back(shard.get());
   return shard;
+}
+
+inline std::vector<ResponseSink*> FakeRouter::Sinks(int shard) {
+  MutexLock lock(mutex_);
+  return shards_.at(static_cast<size_t>(shard))->Sinks();
 }
 
 inline void FakeRouter::Drive(int shard, std::function<void(ResponseSink&)> function) {

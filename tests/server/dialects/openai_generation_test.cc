@@ -25,8 +25,8 @@ class OpenAiGenerationTest : public ::testing::Test {
  protected:
   OpenAiGenerationTest() : shard_(router_.MakeShard([](std::function<void()>) {})) {}
 
-  OpenAiGeneration& Start(bool stream, int choices = 1, bool include_usage = false,
-                          OpenAiEndpoint endpoint = OpenAiEndpoint::kChat) {
+  ResponseSink& Start(bool stream, int choices = 1, bool include_usage = false,
+                      OpenAiEndpoint endpoint = OpenAiEndpoint::kChat) {
     OpenAiRequest request;
     request.stream = stream;
     request.include_usage = include_usage;
@@ -35,7 +35,7 @@ class OpenAiGenerationTest : public ::testing::Test {
     const OpenAiIdentity identity = {endpoint, "chatcmpl-1", 1'700'000'000, "m", "fp"};
     generation_ = std::make_unique<OpenAiGeneration>(identity, std::move(request), timings_,
                                                      *shard_, writer_);
-    return *generation_;
+    return router_.LatestSink(0);
   }
 
   // A whole token with one alternative to it.
@@ -45,12 +45,26 @@ class OpenAiGenerationTest : public ::testing::Test {
             .top = {{.token_id = 2, .logprob = -0.25f, .text = "x"}},
             .content_begin = begin};
   }
-  OpenAiGeneration& StartScored(bool stream, OpenAiEndpoint endpoint) {
+  ResponseSink& StartScored(bool stream, OpenAiEndpoint endpoint) {
     top_logprobs_ = 1;
-    OpenAiGeneration& generation = Start(stream, 1, false, endpoint);
+    ResponseSink& generation = Start(stream, 1, false, endpoint);
     generation.OnAccepted(10);
     generation.OnStarted(0);
     return generation;
+  }
+
+  // A request of three prompts with two choices each. The sinks are those of its prompts.
+  std::vector<ResponseSink*> StartThree(bool stream) {
+    OpenAiRequest request;
+    request.stream = stream;
+    request.include_usage = true;
+    request.generate.prompt = "a";
+    request.generate.choices = 2;
+    request.further_prompts = {"b", "c"};
+    generation_ = std::make_unique<OpenAiGeneration>(
+        OpenAiIdentity{OpenAiEndpoint::kCompletions, "cmpl-1", 1'700'000'000, "m", "fp"},
+        std::move(request), timings_, *shard_, writer_);
+    return router_.Sinks(0);
   }
 
   static Usage TokenUsage(int32_t completion) {
@@ -66,7 +80,7 @@ class OpenAiGenerationTest : public ::testing::Test {
 };
 
 TEST_F(OpenAiGenerationTest, WritesAStreamToTheByte) {
-  OpenAiGeneration& generation = Start(/*stream=*/true);
+  ResponseSink& generation = Start(/*stream=*/true);
   generation.OnAccepted(10);
   EXPECT_FALSE(writer_.began);
   generation.OnStarted(4);
@@ -93,7 +107,7 @@ TEST_F(OpenAiGenerationTest, WritesAStreamToTheByte) {
 }
 
 TEST_F(OpenAiGenerationTest, UsageChunkOnlyWhenAsked) {
-  OpenAiGeneration& generation = Start(/*stream=*/true, 1, /*include_usage=*/true);
+  ResponseSink& generation = Start(/*stream=*/true, 1, /*include_usage=*/true);
   generation.OnAccepted(10);
   generation.OnStarted(4);
   generation.OnDelta(0, {"a"}, 1);
@@ -110,7 +124,7 @@ TEST_F(OpenAiGenerationTest, UsageChunkOnlyWhenAsked) {
 }
 
 TEST_F(OpenAiGenerationTest, ChoicesInterleaveByIndex) {
-  OpenAiGeneration& generation = Start(/*stream=*/true, /*choices=*/2);
+  ResponseSink& generation = Start(/*stream=*/true, /*choices=*/2);
   generation.OnAccepted(10);
   generation.OnStarted(0);
   generation.OnDelta(1, {"b"}, 1);
@@ -126,7 +140,7 @@ TEST_F(OpenAiGenerationTest, ChoicesInterleaveByIndex) {
 }
 
 TEST_F(OpenAiGenerationTest, WholeAnswerToTheByte) {
-  OpenAiGeneration& generation = Start(/*stream=*/false, /*choices=*/2);
+  ResponseSink& generation = Start(/*stream=*/false, /*choices=*/2);
   generation.OnAccepted(10);
   generation.OnStarted(4);
   generation.OnDelta(0, {"He\""}, 1);
@@ -150,7 +164,7 @@ TEST_F(OpenAiGenerationTest, WholeAnswerToTheByte) {
 }
 
 TEST_F(OpenAiGenerationTest, CompletionsHaveTheirOwnShapes) {
-  OpenAiGeneration& stream = Start(true, 1, false, OpenAiEndpoint::kCompletions);
+  ResponseSink& stream = Start(true, 1, false, OpenAiEndpoint::kCompletions);
   stream.OnAccepted(10);
   stream.OnStarted(0);
   stream.OnDelta(0, {"a"}, 1);
@@ -160,7 +174,7 @@ TEST_F(OpenAiGenerationTest, CompletionsHaveTheirOwnShapes) {
                         "\"system_fingerprint\":\"fp\",\"choices\":[{\"index\":0,\"text\":\"a\","
                         "\"logprobs\":null,\"finish_reason\":null}]}\n\n"));
   EXPECT_THAT(writer_.AllWritten(), Not(HasSubstr("delta")));
-  OpenAiGeneration& whole = Start(false, 1, false, OpenAiEndpoint::kCompletions);
+  ResponseSink& whole = Start(false, 1, false, OpenAiEndpoint::kCompletions);
   whole.OnAccepted(10);
   whole.OnDelta(0, {"a"}, 1);
   whole.OnFinished(0, FinishReason::kStop, TokenUsage(1));
@@ -171,7 +185,7 @@ TEST_F(OpenAiGenerationTest, CompletionsHaveTheirOwnShapes) {
 }
 
 TEST_F(OpenAiGenerationTest, FailureBeforeTheHeadHasItsOwnStatus) {
-  OpenAiGeneration& generation = Start(/*stream=*/true);
+  ResponseSink& generation = Start(/*stream=*/true);
   generation.OnFailed({absl::ResourceExhaustedError("full"), "queue_full", absl::Seconds(2.5)});
   ASSERT_TRUE(writer_.response.has_value());
   EXPECT_EQ(writer_.response->status, 429);
@@ -184,7 +198,7 @@ TEST_F(OpenAiGenerationTest, FailureBeforeTheHeadHasItsOwnStatus) {
 }
 
 TEST_F(OpenAiGenerationTest, FailureInAStreamIsAnErrorEventAndNoEnd) {
-  OpenAiGeneration& generation = Start(/*stream=*/true);
+  ResponseSink& generation = Start(/*stream=*/true);
   generation.OnAccepted(1);
   generation.OnStarted(0);
   generation.OnDelta(0, {"half"}, 1);
@@ -226,33 +240,33 @@ TEST_F(OpenAiGenerationTest, GoingAwayCancelsOnlyWhatRuns) {
 }
 
 TEST_F(OpenAiGenerationTest, LongWaitGetsItsHeadAndKeepAlives) {
-  OpenAiGeneration& generation = Start(/*stream=*/true);
+  ResponseSink& generation = Start(/*stream=*/true);
   EXPECT_FALSE(writer_.wake_after.has_value());
   generation.OnAccepted(1);
   EXPECT_EQ(writer_.wake_after, timings_.start_after_accepted);
-  generation.OnWake();
+  generation_->OnWake();
   EXPECT_TRUE(writer_.began);
   EXPECT_EQ(writer_.wake_after, timings_.keep_alive_every);
   EXPECT_THAT(writer_.AllWritten(), EndsWith(": keep-alive\n\n"));
-  generation.OnWake();
+  generation_->OnWake();
   EXPECT_EQ(writer_.writes.size(), 2u);
   EXPECT_EQ(writer_.writes[1], ": keep-alive\n\n");
 }
 
 TEST_F(OpenAiGenerationTest, NoKeepAliveWhileTokensFlow) {
-  OpenAiGeneration& generation = Start(/*stream=*/true);
+  ResponseSink& generation = Start(/*stream=*/true);
   generation.OnAccepted(1);
   generation.OnStarted(0);
   generation.OnDelta(0, {"a"}, 1);
   generation.OnBatchEnd();
-  generation.OnWake();
+  generation_->OnWake();
   EXPECT_THAT(writer_.AllWritten(), Not(HasSubstr("keep-alive")));
-  generation.OnWake();
+  generation_->OnWake();
   EXPECT_THAT(writer_.AllWritten(), EndsWith(": keep-alive\n\n"));
 }
 
 TEST_F(OpenAiGenerationTest, BigDeltaIsSplitBetweenCharactersIntoShortLines) {
-  OpenAiGeneration& generation = Start(/*stream=*/true);
+  ResponseSink& generation = Start(/*stream=*/true);
   generation.OnAccepted(1);
   generation.OnStarted(0);
   std::string text = "xx";  // so that the cut falls into a character
@@ -271,7 +285,7 @@ TEST_F(OpenAiGenerationTest, BigDeltaIsSplitBetweenCharactersIntoShortLines) {
 }
 
 TEST_F(OpenAiGenerationTest, ChatLogprobsGoWithTheTextOfTheirTokens) {
-  OpenAiGeneration& generation = StartScored(/*stream=*/true, OpenAiEndpoint::kChat);
+  ResponseSink& generation = StartScored(/*stream=*/true, OpenAiEndpoint::kChat);
   writer_.writes.clear();
   generation.OnBatchEnd();
   writer_.writes.clear();
@@ -291,7 +305,7 @@ TEST_F(OpenAiGenerationTest, ChatLogprobsGoWithTheTextOfTheirTokens) {
 }
 
 TEST_F(OpenAiGenerationTest, WholeAnswersHaveTheLogprobsOfAllTheirTokens) {
-  OpenAiGeneration& chat = StartScored(/*stream=*/false, OpenAiEndpoint::kChat);
+  ResponseSink& chat = StartScored(/*stream=*/false, OpenAiEndpoint::kChat);
   chat.OnDelta(0, {"a", {Scored("a", 0)}}, 1);
   chat.OnDelta(0, {"b", {Scored("b", 1)}}, 1);
   chat.OnFinished(0, FinishReason::kStop, TokenUsage(2));
@@ -299,7 +313,7 @@ TEST_F(OpenAiGenerationTest, WholeAnswersHaveTheLogprobsOfAllTheirTokens) {
               HasSubstr("\"logprobs\":{\"content\":[{\"token\":\"a\",\"logprob\":-0.5,"));
   EXPECT_THAT(writer_.response->body, HasSubstr("]},{\"token\":\"b\","));
 
-  OpenAiGeneration& completion = StartScored(/*stream=*/false, OpenAiEndpoint::kCompletions);
+  ResponseSink& completion = StartScored(/*stream=*/false, OpenAiEndpoint::kCompletions);
   completion.OnDelta(0, {"\xc3\xa9", {Scored("\xc3\xa9", 0)}}, 1);
   completion.OnDelta(0, {"\xc3\xa9", {Scored("\xc3", 2), Scored("\xa9", 2)}}, 1);
   completion.OnDelta(0, {"b", {Scored("b", 4)}}, 1);
@@ -319,7 +333,7 @@ TEST_F(OpenAiGenerationTest, AnAnswerWithoutTokensHasEmptyLogprobs) {
 }
 
 TEST_F(OpenAiGenerationTest, TextOffsetsGoOnFromChunkToChunk) {
-  OpenAiGeneration& generation = StartScored(/*stream=*/true, OpenAiEndpoint::kCompletions);
+  ResponseSink& generation = StartScored(/*stream=*/true, OpenAiEndpoint::kCompletions);
   generation.OnDelta(0, {"\xc3\xa9y", {Scored("\xc3\xa9y", 0)}}, 1);
   generation.OnDelta(0, {"b", {Scored("b", 3)}}, 1);
   generation.OnFinished(0, FinishReason::kStop, TokenUsage(2));
@@ -329,7 +343,7 @@ TEST_F(OpenAiGenerationTest, TextOffsetsGoOnFromChunkToChunk) {
 }
 
 TEST_F(OpenAiGenerationTest, ImpossibleTokensAreMinus9999AndNamesAreKeptOnce) {
-  OpenAiGeneration& generation = StartScored(/*stream=*/false, OpenAiEndpoint::kCompletions);
+  ResponseSink& generation = StartScored(/*stream=*/false, OpenAiEndpoint::kCompletions);
   TokenLogprobs logprobs = Scored("x", 0);  // its alternative has the same text
   logprobs.token.logprob = -std::numeric_limits<float>::infinity();
   generation.OnDelta(0, {"x", {logprobs}}, 1);
@@ -339,7 +353,7 @@ TEST_F(OpenAiGenerationTest, ImpossibleTokensAreMinus9999AndNamesAreKeptOnce) {
 }
 
 TEST_F(OpenAiGenerationTest, LongLogprobsAreCutBetweenTokensIntoShortLines) {
-  OpenAiGeneration& generation = StartScored(/*stream=*/true, OpenAiEndpoint::kChat);
+  ResponseSink& generation = StartScored(/*stream=*/true, OpenAiEndpoint::kChat);
   OutputDelta delta;
   for (uint64_t i = 0; i < 3000; ++i) {
     delta.logprobs.push_back(Scored("ab", delta.content.size()));
@@ -373,13 +387,111 @@ TEST_F(OpenAiGenerationTest, LongLogprobsAreCutBetweenTokensIntoShortLines) {
 TEST_F(OpenAiGenerationTest, PlacesThatAWorkerMakesUpDoNoHarm) {
   for (const OpenAiEndpoint endpoint : {OpenAiEndpoint::kChat, OpenAiEndpoint::kCompletions}) {
     for (const bool stream : {false, true}) {
-      OpenAiGeneration& generation = StartScored(stream, endpoint);
+      ResponseSink& generation = StartScored(stream, endpoint);
       generation.OnDelta(0, {"abc", {Scored("a", 1), Scored("b", 0), Scored("c", ~uint64_t{0})}},
                          3);
       generation.OnDelta(0, {"d", {Scored("d", 0)}}, 1);
       generation.OnFinished(0, FinishReason::kStop, TokenUsage(4));
     }
   }
+}
+
+TEST_F(OpenAiGenerationTest, SeveralPromptsAreAnsweredByIndexAndCountedOnceEach) {
+  const std::vector<ResponseSink*> prompts = StartThree(/*stream=*/false);
+  ASSERT_EQ(prompts.size(), 3u);
+  EXPECT_EQ(std::get<std::string>(router_.requests()[2].prompt), "c");
+  for (size_t i = 0; i < 3; ++i) {
+    prompts[i]->OnAccepted(10);
+    prompts[i]->OnStarted(4);
+  }
+  for (const size_t i : {2u, 0u, 1u}) {
+    for (const int32_t choice : {1, 0}) {
+      const std::string text = std::to_string(i) + "." + std::to_string(choice);
+      prompts[i]->OnDelta(choice, {text}, 1);
+      EXPECT_FALSE(writer_.response.has_value());
+      prompts[i]->OnFinished(choice, FinishReason::kLength, TokenUsage(2));
+    }
+  }
+  ASSERT_TRUE(writer_.response.has_value());
+  for (int index = 0; index < 6; ++index) {
+    EXPECT_THAT(writer_.response->body,
+                HasSubstr("{\"index\":" + std::to_string(index) + ",\"text\":\"" +
+                          std::to_string(index / 2) + "." + std::to_string(index % 2) + "\""));
+  }
+  EXPECT_THAT(writer_.response->body,
+              HasSubstr("\"usage\":{\"prompt_tokens\":30,\"completion_tokens\":12,"
+                        "\"total_tokens\":42,\"prompt_tokens_details\":{\"cached_tokens\":12}"));
+}
+
+TEST_F(OpenAiGenerationTest, AStreamOfSeveralPromptsBeginsWhenAllAreAccepted) {
+  const std::vector<ResponseSink*> prompts = StartThree(/*stream=*/true);
+  prompts[1]->OnAccepted(10);
+  prompts[1]->OnStarted(0);
+  prompts[1]->OnDelta(0, {"early"}, 1);
+  prompts[1]->OnBatchEnd();
+  prompts[0]->OnAccepted(10);
+  EXPECT_FALSE(writer_.began);
+  prompts[2]->OnAccepted(10);
+  EXPECT_TRUE(writer_.began);
+  prompts[2]->OnBatchEnd();
+  EXPECT_THAT(writer_.AllWritten(), HasSubstr("{\"index\":2,\"text\":\"early\""));
+}
+
+TEST_F(OpenAiGenerationTest, OnePromptThatIsRefusedRefusesAll) {
+  const std::vector<ResponseSink*> prompts = StartThree(/*stream=*/true);
+  prompts[0]->OnAccepted(10);
+  prompts[0]->OnStarted(0);
+  prompts[0]->OnDelta(0, {"never seen"}, 1);
+  prompts[0]->OnBatchEnd();
+  prompts[1]->OnFailed({absl::InvalidArgumentError("too long"), "context_length_exceeded"});
+  ASSERT_TRUE(writer_.response.has_value());
+  EXPECT_EQ(writer_.response->status, 400);
+  EXPECT_THAT(writer_.response->body, HasSubstr("\"param\":\"prompt\""));
+  EXPECT_FALSE(writer_.began);
+  EXPECT_TRUE(router_.WaitForCancels(2));
+  generation_.reset();
+  EXPECT_EQ(router_.cancels(), 2);
+}
+
+TEST_F(OpenAiGenerationTest, OnePromptThatBreaksOffBreaksTheStream) {
+  const std::vector<ResponseSink*> prompts = StartThree(/*stream=*/true);
+  for (ResponseSink* prompt : prompts) {
+    prompt->OnAccepted(1);
+    prompt->OnStarted(0);
+  }
+  for (const int32_t choice : {0, 1}) {
+    prompts[0]->OnFinished(choice, FinishReason::kStop, TokenUsage(1));
+  }
+  prompts[2]->OnFailed({absl::UnavailableError("gone"), "worker_lost"});
+  EXPECT_TRUE(writer_.aborted);
+  EXPECT_TRUE(router_.WaitForCancels(1));  // the second; the first had ended
+  EXPECT_EQ(router_.cancels(), 1);
+}
+
+TEST_F(OpenAiGenerationTest, TheFirstTokenOfAnEchoHasNoLogprob) {
+  ResponseSink& generation = StartScored(/*stream=*/false, OpenAiEndpoint::kCompletions);
+  TokenLogprobs first = Scored("ab", 0);
+  first.known = false;
+  first.of_prompt = true;
+  TokenLogprobs end = Scored("<end>", 3);
+  end.silent = true;
+  generation.OnDelta(0, {"abc", {first, Scored("c", 2), end}}, 2);
+  generation.OnFinished(0, FinishReason::kStop, TokenUsage(2));
+  EXPECT_THAT(writer_.response->body,
+              HasSubstr("\"text_offset\":[0,2,3],\"token_logprobs\":[null,-0.5,-0.5],"
+                        "\"tokens\":[\"ab\",\"c\",\"<end>\"],\"top_logprobs\":[null,{\"x\":-0.25,"
+                        "\"c\":-0.5},{\"x\":-0.25,\"<end>\":-0.5}]"));
+}
+
+TEST_F(OpenAiGenerationTest, ChatsDontShowTokensWithoutText) {
+  ResponseSink& generation = StartScored(/*stream=*/true, OpenAiEndpoint::kChat);
+  generation.OnBatchEnd();
+  writer_.writes.clear();
+  TokenLogprobs end = Scored("<end>", 0);
+  end.silent = true;
+  generation.OnDelta(0, {"", {end}}, 1);
+  generation.OnBatchEnd();
+  EXPECT_EQ(writer_.AllWritten(), "");
 }
 
 }  // namespace

@@ -228,6 +228,42 @@ TEST(OpenAiRequestTest, CompletionPrompts) {
   EXPECT_THAT(std::get<std::vector<int32_t>>(prompt("[[1,2]]")), ElementsAre(1, 2));
 }
 
+TEST(OpenAiRequestTest, SeveralPromptsStayInOrder) {
+  const auto parse = [](const std::string& fields) {
+    return ParseCompletionRequest("{\"prompt\":" + fields + "}",
+                                  {.prompts_max = 3, .answers_max = 5});
+  };
+  const auto texts = std::get<OpenAiRequest>(parse(R"(["a","b","c"])"));
+  EXPECT_EQ(std::get<std::string>(texts.generate.prompt), "a");
+  ASSERT_EQ(texts.further_prompts.size(), 2u);
+  EXPECT_EQ(std::get<std::string>(texts.further_prompts[1]), "c");
+  const auto ids = std::get<OpenAiRequest>(parse("[[1,2],[3]]"));
+  EXPECT_THAT(std::get<std::vector<int32_t>>(ids.generate.prompt), ElementsAre(1, 2));
+  EXPECT_THAT(std::get<std::vector<int32_t>>(ids.further_prompts.at(0)), ElementsAre(3));
+
+  EXPECT_THAT(std::get<OpenAiError>(parse(R"(["a","b","c","d"])")).message,
+              HasSubstr("holds 4 prompts, at most 3"));
+  EXPECT_THAT(std::get<OpenAiError>(parse(R"(["a","b"],"n":3)")).message,
+              HasSubstr("6 answers, at most 5"));
+  EXPECT_EQ(std::get<OpenAiError>(parse(R"(["a","b"],"n":3)")).param, "n");
+  EXPECT_THAT(std::get<OpenAiError>(parse(R"(["a",5])")).message, HasSubstr("prompt[1] must be"));
+  EXPECT_THAT(std::get<OpenAiError>(parse(R"([[1],[]])")).message, HasSubstr("prompt[1] must be"));
+}
+
+TEST(OpenAiRequestTest, AnEchoHasTheLogprobsOfTheOutput) {
+  const auto parse = [](const std::string& fields) {
+    return std::get<OpenAiRequest>(
+               ParseCompletionRequest("{\"prompt\":\"a\"," + fields + "}", OpenAiLimits()))
+        .generate;
+  };
+  EXPECT_TRUE(parse(R"("echo":true)").echo);
+  EXPECT_EQ(parse(R"("echo":true)").prompt_logprobs, -1);
+  EXPECT_EQ(parse(R"("echo":true,"logprobs":3)").prompt_logprobs, 3);
+  EXPECT_EQ(parse(R"("echo":false,"logprobs":3)").prompt_logprobs, -1);
+  EXPECT_FALSE(parse(R"("max_tokens":1)").prompt_only);
+  EXPECT_TRUE(parse(R"("max_tokens":0)").prompt_only);
+}
+
 TEST(OpenAiRequestTest, UnfitCompletions) {
   const auto error = [](const std::string& body) {
     OpenAiParseResult result = ParseCompletionRequest(body, OpenAiLimits());
@@ -235,11 +271,12 @@ TEST(OpenAiRequestTest, UnfitCompletions) {
     return std::get<OpenAiError>(result);
   };
   EXPECT_THAT(error("{}").message, HasSubstr("prompt is missing"));
-  EXPECT_THAT(error(R"({"prompt":["a","b"]})").message, HasSubstr("holds 2 prompts"));
   EXPECT_EQ(error(R"({"prompt":[]})").param, "prompt");
   EXPECT_EQ(error(R"({"prompt":[1,"a"]})").param, "prompt");
   EXPECT_EQ(error(R"({"prompt":[-1]})").param, "prompt");
-  EXPECT_EQ(error(R"({"prompt":"a","echo":true})").param, "echo");
+  EXPECT_EQ(error(R"({"prompt":"a","echo":1})").param, "echo");
+  EXPECT_EQ(error(R"({"prompt":"a","max_tokens":-1})").param, "max_tokens");
+  EXPECT_EQ(error(R"({"prompt":"a","max_tokens":0,"min_tokens":1})").param, "min_tokens");
   EXPECT_THAT(error(R"({"prompt":"a","logprobs":6})").message, HasSubstr("from 0 to 5, not 6"));
   EXPECT_EQ(error(R"({"prompt":"a","logprobs":true})").param, "logprobs");
   EXPECT_EQ(error(R"({"prompt":"a","suffix":"z"})").param, "suffix");
