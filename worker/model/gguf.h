@@ -17,7 +17,8 @@ namespace spillway {
 // published vocabularies have 262,144 tokens, mixture-of-experts files some 50,000 tensors.
 struct GgufLimits {
   static constexpr uint64_t kKeysMax = 4096;
-  static constexpr uint64_t kTensorsMax = 65'536;
+  static constexpr uint64_t kTensorsMax = 65'536;        // of all parts together
+  static constexpr uint64_t kPartsMax = 1024;            // files of one model
   static constexpr uint64_t kKeyBytesMax = 65'535;       // the format's own limit
   static constexpr uint64_t kTensorNameBytesMax = 64;    // the format's own limit
   static constexpr uint64_t kStringBytesMax = 64 << 20;  // some files embed a whole tokenizer.json
@@ -28,7 +29,8 @@ struct GgufLimits {
   static constexpr uint64_t kAlignmentMax = 64 << 10;
 };
 
-// A GGUF v3 file, mapped read-only. (https://github.com/ggml-org/ggml/blob/master/docs/gguf.md)
+// A model in a GGUF file of version 2 or 3, or in several (NAME-00001-of-00003.gguf …), mapped
+// read-only. (https://github.com/ggml-org/ggml/blob/master/docs/gguf.md)
 //
 // A model file is untrusted input: every size, offset, count, type and string length is checked
 // before use (GgufLimits); tensors lie inside the file, aligned, and overlap neither the header nor
@@ -36,11 +38,13 @@ struct GgufLimits {
 // Immutable after Open(); the spans and views it returns live as long as it does.
 class GgufFile final : public TensorSource {
  public:
-  // NOT_FOUND, PERMISSION_DENIED: as the file system says. INVALID_ARGUMENT: what is wrong with the
-  // file, where (byte offset), and which limit. UNIMPLEMENTED: a version or tensor type that we
-  // can't read, by name or number. (Big-endian files, too: no common model is shipped as one.)
+  // Of several files `path` is the first. NOT_FOUND, PERMISSION_DENIED: as the file system says.
+  // INVALID_ARGUMENT: what is wrong with the file, where (byte offset), and which limit; or that it
+  // isn't the first, or that the parts don't fit together. UNIMPLEMENTED: a version or tensor type
+  // that we can't read, by name or number. (Big-endian files, too: no common model is shipped as
+  // one.)
   static absl::StatusOr<std::unique_ptr<GgufFile>> Open(const std::string& path);
-  // The same over bytes in memory, which outlive the result: for tests and fuzzing.
+  // The same over the bytes of one file, which outlive the result: for tests and fuzzing.
   static absl::StatusOr<std::unique_ptr<GgufFile>> Parse(std::span<const std::byte> bytes);
   ~GgufFile() override;
 
@@ -61,8 +65,8 @@ class GgufFile final : public TensorSource {
   const ModelTensor* FindTensor(std::string_view name) const override;
   std::span<const ModelTensor> tensors() const;
 
-  // SHA-256 over everything before the tensor data (metadata and tensor table) and the file's
-  // size, hex: names a model cheaply.
+  // SHA-256, in hex, over each file's metadata, tensor table and size, and 64 bytes of each tensor:
+  // two models of one shape may differ in their weights only. Names a model cheaply.
   std::string HeaderHash() const override;
 
  private:

@@ -34,7 +34,8 @@ class TensorSource {
   //          where it exists
   virtual const ModelTensor* FindTensor(std::string_view name) const = 0;
 
-  // Of everything but the tensors' data, hex: names a model cheaply.
+  // Of everything but the tensors' data, and a few bytes of each tensor, hex: names a model
+  // cheaply.
   virtual std::string HeaderHash() const = 0;
 };
 

@@ -2,6 +2,7 @@
 
 #include <cstdio>
 #include <cstring>
+#include <filesystem>
 #include <fstream>
 #include <functional>
 #include <limits>
@@ -10,7 +11,6 @@
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
-#include "openssl/sha.h"
 #include "tests/support/gguf_builder.h"
 
 namespace spillway {
@@ -199,10 +199,21 @@ std::string LengthOnly(uint64_t length) {
   return std::string(reinterpret_cast<const char*>(&length), sizeof(length));
 }
 
+// Arrays within arrays, as deep as that; the innermost is empty.
+std::string NestedArrays(int depth) {
+  constexpr uint32_t kArray = 9;
+  std::string bytes;
+  for (int i = 0; i < depth; ++i) {
+    bytes.append(reinterpret_cast<const char*>(&kArray), sizeof(kArray));
+    bytes += LengthOnly(i + 1 < depth ? 1 : 0);
+  }
+  return bytes;
+}
+
 const BadFile kBadFiles[] = {
     {"at byte 0: not a GGUF file", [](GgufBuilder& b) { b.magic = 0x47475546; }},
-    {"version 1", [](GgufBuilder& b) { b.version = 1; }, absl::StatusCode::kUnimplemented},
-    {"version 2", [](GgufBuilder& b) { b.version = 2; }, absl::StatusCode::kUnimplemented},
+    {"version 1; this build reads versions 2 and 3", [](GgufBuilder& b) { b.version = 1; },
+     absl::StatusCode::kUnimplemented},
     {"version 4", [](GgufBuilder& b) { b.version = 4; }, absl::StatusCode::kUnimplemented},
     {"version 0", [](GgufBuilder& b) { b.version = 0; }, absl::StatusCode::kUnimplemented},
     {"big-endian", [](GgufBuilder& b) { b.version = 0x03000000; },
@@ -213,6 +224,11 @@ const BadFile kBadFiles[] = {
      [](GgufBuilder& b) { b.key_count_excess = 4096; }},
     {"tensor count is 18446744073709551615,",
      [](GgufBuilder& b) { b.tensor_count_excess = ~0ull - 3; }},
+    {"metadata count is 18446744073709551615,",
+     [](GgufBuilder& b) { b.key_count_excess = ~0ull - 3; }},
+    // As many as may be, of which the file has three.
+    {"at byte ", [](GgufBuilder& b) { b.tensor_count_excess = 65'533; }},
+    {"at byte ", [](GgufBuilder& b) { b.key_count_excess = 4093; }},
     // Reads into the tensor table and the data, which are no keys.
     {"at byte ", [](GgufBuilder& b) { b.key_count_excess = 3; }},
     {"metadata key has a length of 0", [](GgufBuilder& b) { b.Uint8("", 1); }},
@@ -234,8 +250,22 @@ const BadFile kBadFiles[] = {
      [](GgufBuilder& b) { b.Raw("key", 8, LengthOnly((64 << 20) + 1)); }},
     {"the value of key has a length of 18446744073709551615",
      [](GgufBuilder& b) { b.Raw("key", 8, LengthOnly(~0ull)); }},
+    {"the value of key has a length of 9223372036854775808",
+     [](GgufBuilder& b) { b.Raw("key", 8, LengthOnly(1ull << 63)); }},
     {"the value of key needs 67108864 bytes",
      [](GgufBuilder& b) { b.Raw("key", 8, LengthOnly(64 << 20)); }},
+    // What would end where it begins, or before, if one added without care.
+    {"the value of key has a length of 18446744073709551608",
+     [](GgufBuilder& b) { b.Raw("key", 8, LengthOnly(~0ull - 7)); }},
+    {"metadata key has a length of 18446744073709551615",
+     [](GgufBuilder& b) { b.Raw("key", 0, "x" + LengthOnly(~0ull)).key_count_excess = 1; }},
+    {"array length is 2305843009213693953, beyond 0 to 8388608",
+     [](GgufBuilder& b) { b.RawArray("key", 10, (1ull << 61) + 1, LengthOnly(0)); }},
+    {"array length is 18446744073709551615,",
+     [](GgufBuilder& b) { b.RawArray("key", 8, ~0ull, LengthOnly(0)); }},
+    {"array of arrays",
+     [](GgufBuilder& b) { b.RawArray("key", 9, 1 << 20, NestedArrays(100'000)); },
+     absl::StatusCode::kUnimplemented},
     {"the value of key needs 1000 bytes",
      [](GgufBuilder& b) { b.RawArray("key", 8, 2, LengthOnly(0) + LengthOnly(1000)); }},
     {"key is the bool 2", [](GgufBuilder& b) { b.Raw("key", 7, "\2"); }},
@@ -271,6 +301,10 @@ const BadFile kBadFiles[] = {
      [](GgufBuilder& b) { b.RawTensor("t", {32}, 4, 64); }, absl::StatusCode::kUnimplemented},
     {"tensor t has type MXFP4 (ggml type 39);",
      [](GgufBuilder& b) { b.RawTensor("t", {32}, 39, 64); }, absl::StatusCode::kUnimplemented},
+    {"tensor t's size exceeds 64 bits",
+     [](GgufBuilder& b) { b.RawTensor("t", {1ull << 62, 1ull << 62, 1ull << 62}, 14, 64); }},
+    {"not a multiple of 32 as IQ4_NL needs",
+     [](GgufBuilder& b) { b.RawTensor("t", {16, 2}, 20, 64); }},
     {"rows of 33 elements, not a multiple of 32 as Q4_1 needs",
      [](GgufBuilder& b) { b.RawTensor("t", {33, 32}, 3, 64); }},
     {"not a multiple of 256 as Q6_K needs",
@@ -283,6 +317,9 @@ const BadFile kBadFiles[] = {
     {"tensor t takes 44 bytes at offset 64", [](GgufBuilder& b) { b.RawTensor("t", {11}, 0, 64); }},
     {"tensor t takes 4 bytes at offset 18446744073709551584",
      [](GgufBuilder& b) { b.RawTensor("t", {1}, 0, ~0ull - 31); }},
+    // Its end is beyond 2^64.
+    {"tensor t takes 18446744073709551612 bytes at offset 64",
+     [](GgufBuilder& b) { b.RawTensor("t", {(1ull << 62) - 1}, 0, 64); }},
     {"tensors second and t overlap at offset 96",
      [](GgufBuilder& b) { b.RawTensor("t", {1}, 0, 96); }},
     {"overlap at offset 0", [](GgufBuilder& b) { b.RawTensor("t", {8}, 0, 0); }},
@@ -369,28 +406,49 @@ TEST(GgufTest, AFileWithoutTensorsNeedsNoPadding) {
   EXPECT_THAT(file->tensors(), IsEmpty());
 }
 
-TEST(GgufTest, HeaderHashIsOfHeaderAndSize) {
-  const Parsed file(GgufBuilder().Uint8("a", 1));
-  std::string hashed(reinterpret_cast<const char*>(file.bytes.data()), file.bytes.size());
-  hashed += LengthOnly(file.bytes.size());
-  unsigned char digest[SHA256_DIGEST_LENGTH];
-  SHA256(reinterpret_cast<const unsigned char*>(hashed.data()), hashed.size(), digest);
-  std::string hex;
-  for (const unsigned char byte : digest) {
-    hex += "0123456789abcdef"[byte >> 4];
-    hex += "0123456789abcdef"[byte & 15];
-  }
-
-  EXPECT_EQ(file->HeaderHash(), hex);
-}
-
-TEST(GgufTest, HeaderHashIgnoresTensorData) {
+TEST(GgufTest, HeaderHashSeesMetadataAndSomeOfEachTensor) {
   const auto hash = [](std::string_view data, uint8_t value) {
     const Parsed file(GgufBuilder().Uint8("a", value).Tensor("t", TensorType::kF32, {1}, data));
     return file->HeaderHash();
   };
-  EXPECT_EQ(hash("aaaa", 1), hash("bbbb", 1));
+  EXPECT_EQ(hash("aaaa", 1), hash("aaaa", 1));
+  EXPECT_NE(hash("aaaa", 1), hash("aaab", 1));
   EXPECT_NE(hash("aaaa", 1), hash("aaaa", 2));
+}
+
+TEST(GgufTest, ReadsVersion2) {
+  GgufBuilder builder = GoodFile();
+  builder.version = 2;
+  const Parsed file(builder);
+
+  ASSERT_TRUE(file.file.ok()) << file.file.status();
+  EXPECT_EQ(*file->GetString("two"), "text");
+  EXPECT_NE(file->FindTensor("second"), nullptr);
+}
+
+// A file that says it has a terabyte, and has it on a disk that stores no zeros, costs nothing to
+// open.
+TEST(GgufTest, HugeSparseTensorsAreNotRead) {
+  const std::string path = testing::TempDir() + "gguf_test_terabyte";
+  GgufBuilder builder;
+  builder.RawTensor("huge", {1ull << 28, 1ull << 10}, /*type=*/0, /*offset=*/0);
+  const std::vector<std::byte> header = builder.Build();
+  std::ofstream out(path, std::ios::binary);
+  out.write(reinterpret_cast<const char*>(header.data()),
+            static_cast<std::streamsize>(header.size()));
+  out.close();
+  const absl::Status too_small = GgufFile::Open(path).status();
+  std::error_code error;
+  std::filesystem::resize_file(path, header.size() + (1ull << 40), error);
+  if (error) GTEST_SKIP() << "no sparse files of a terabyte here: " << error.message();
+
+  const auto file = GgufFile::Open(path);
+
+  EXPECT_THAT(Text(too_small.message()), HasSubstr("tensor huge takes 1099511627776 bytes"));
+  ASSERT_TRUE(file.ok()) << file.status();
+  EXPECT_EQ((*file)->FindTensor("huge")->data.size(), 1ull << 40);
+  EXPECT_EQ((*file)->HeaderHash().size(), 64u);
+  std::filesystem::remove(path);
 }
 
 }  // namespace
