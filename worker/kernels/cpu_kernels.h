@@ -27,6 +27,7 @@ struct CpuKernels {
   AttendSplitKernel attend_split;
   MergeAttentionKernel merge_attention;
   FinishAttentionKernel finish_attention;
+  SoftCapKernel soft_cap;
   LayerNormKernel layer_norm;
   GeluKernel gelu;
   AttendTextKernel attend_text;

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 
+#include "worker/kernels/activation.h"
 #include "worker/kernels/packed_matrix.h"
 #include "worker/kernels/quantize.h"
 
@@ -30,14 +31,19 @@ struct MatMulOutput {
 using MatMulKernel = void (*)(const PackedMatrix& weight, const MatMulInput& input,
                               int32_t panel_begin, int32_t panel_end, const MatMulOutput& out);
 
-// out[r, o] = silu(gate product) * up product, for the outputs of panel pairs (32 outputs each)
-// [pair_begin, pair_end): quantised, or as f32 when `values` is not null.
-// Requires outputs to be a multiple of 32, and gate and up to be of one shape; of any formats, if
-// the input has the forms that both ask for.
+// out[r, o] = activation(gate product + gate bias) * (up product + up bias), for the outputs of
+// panel pairs (32 outputs each) [pair_begin, pair_end): quantised, or as f32 when `values` is not
+// null. `out` has room for whole pairs; outputs beyond the last are zero.
+// Requires gate and up to be of one shape, and outputs to be a multiple of 32 where they are
+// quantised; of any formats, if the input has the forms that both ask for.
 struct GatedMatMulOutput {
   QuantizedRows quantized;
   float* values = nullptr;  // [rows, outputs] f32
   int64_t stride = 0;
+  GateActivation activation = GateActivation::kSilu;
+  // [outputs rounded up to 32] f32, zeros beyond the outputs; both or neither.
+  const float* gate_bias = nullptr;
+  const float* up_bias = nullptr;
 };
 using GatedMatMulKernel = void (*)(const PackedMatrix& gate, const PackedMatrix& up,
                                    const MatMulInput& input, int32_t pair_begin, int32_t pair_end,

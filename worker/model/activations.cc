@@ -10,6 +10,7 @@ absl::StatusOr<Activations> Activations::Allocate(int32_t rows_max, int32_t colu
                                                   bool floats) {
   Activations result;
   result.columns_ = columns;
+  result.stride_ = (int64_t{columns} + kQuantBlock - 1) / kQuantBlock * kQuantBlock;
   if (quantized) {
     ASSIGN_OR_RETURN(result.quantized_memory_,
                      HostBuffer::Allocate(QuantizedRows::BytesFor(rows_max, columns)));
@@ -18,7 +19,7 @@ absl::StatusOr<Activations> Activations::Allocate(int32_t rows_max, int32_t colu
   if (floats) {
     ASSIGN_OR_RETURN(
         result.float_memory_,
-        HostBuffer::Allocate(int64_t{rows_max} * columns * static_cast<int64_t>(sizeof(float))));
+        HostBuffer::Allocate(rows_max * result.stride_ * static_cast<int64_t>(sizeof(float))));
   }
   return result;
 }
@@ -26,7 +27,7 @@ absl::StatusOr<Activations> Activations::Allocate(int32_t rows_max, int32_t colu
 void Activations::Put(const CpuKernels& kernels, int64_t row, const float* x) {
   if (quantized_.values != nullptr) kernels.quantize_row(x, quantized_, row);
   if (float_memory_.bytes() > 0) {
-    std::copy_n(x, columns_, float_memory_.As<float>() + row * columns_);
+    std::copy_n(x, columns_, float_memory_.As<float>() + row * stride_);
   }
 }
 
@@ -34,11 +35,11 @@ MatMulInput Activations::Input(int32_t row_count) {
   return {.row_count = row_count,
           .quantized = quantized_,
           .values = float_memory_.As<float>(),
-          .value_stride = columns_};
+          .value_stride = stride_};
 }
 
 GatedMatMulOutput Activations::GatedOutput() {
-  return {.quantized = quantized_, .values = float_memory_.As<float>(), .stride = columns_};
+  return {.quantized = quantized_, .values = float_memory_.As<float>(), .stride = stride_};
 }
 
 }  // namespace spillway

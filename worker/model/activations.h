@@ -14,7 +14,8 @@ namespace spillway {
 // Threads may put different rows at the same time.
 class Activations {
  public:
-  // RESOURCE_EXHAUSTED: no memory.
+  // RESOURCE_EXHAUSTED: no memory. Requires columns to be a multiple of 32 where they are
+  // quantised.
   static absl::StatusOr<Activations> Allocate(int32_t rows_max, int32_t columns, bool quantized,
                                               bool floats);
 
@@ -28,9 +29,10 @@ class Activations {
 
  private:
   HostBuffer quantized_memory_;
-  HostBuffer float_memory_;  // [rows, columns] f32
+  HostBuffer float_memory_;  // [rows, stride] f32
   QuantizedRows quantized_;  // values is nullptr when no one reads it
   int32_t columns_ = 0;
+  int64_t stride_ = 0;  // columns in whole pairs of panels, as GatedMatMul writes them
 };
 
 }  // namespace spillway

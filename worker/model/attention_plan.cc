@@ -17,10 +17,14 @@ constexpr int32_t kUnitsPerThreadMin = 4;
 
 }  // namespace
 
-AttentionPlan::AttentionPlan(int32_t kv_head_count, int32_t group, int32_t thread_count)
-    : kv_head_count_(kv_head_count), group_(group), thread_count_(thread_count) {
-  CHECK(group <= kAttentionQueriesMax);
+AttentionPlan::AttentionPlan(int32_t kv_head_count, int32_t group, int32_t thread_count,
+                             int32_t window)
+    : kv_head_count_(kv_head_count), group_(group), thread_count_(thread_count), window_(window) {
   Share();
+}
+
+int32_t AttentionPlan::FirstVisible(int32_t position) const {
+  return AttentionScoring{.window = window_}.FirstVisible(position);
 }
 
 void AttentionPlan::Build(std::span<const Slice> slices) {
@@ -28,11 +32,12 @@ void AttentionPlan::Build(std::span<const Slice> slices) {
   costs_.clear();
   partial_rows_.clear();
   const auto row_units = static_cast<int64_t>(slices.size()) * kv_head_count_;
-  const int32_t heads_at_once = row_units < kUnitsPerThreadMin * thread_count_ ? 1 : group_;
+  const bool few = thread_count_ > 1 && row_units < kUnitsPerThreadMin * thread_count_;
+  const int32_t heads_at_once = few ? 1 : std::min(group_, kAttentionQueriesMax);
   for (size_t i = 0; i < slices.size(); ++i) {
     const auto slice = static_cast<int32_t>(i);
     if (slices[i].count == 1) {
-      AddRow(slice, slices[i].begin, thread_count_ == 1 ? group_ : heads_at_once);
+      AddRow(slice, slices[i].begin, heads_at_once);
     } else {
       AddChunk(slice, slices[i]);
     }
@@ -41,12 +46,15 @@ void AttentionPlan::Build(std::span<const Slice> slices) {
 }
 
 void AttentionPlan::AddRow(int32_t slice, int32_t position, int32_t heads_at_once) {
-  const int32_t split_count = position / kSplitTokens + 1;
-  const bool partial = split_count > 1;
+  const int32_t first_visible = FirstVisible(position);
+  const int32_t split_begin = first_visible / kSplitTokens;
+  const int32_t split_end = position / kSplitTokens + 1;
+  const bool partial = split_end - split_begin > 1;
   const auto partial_row = static_cast<int32_t>(partial_rows_.size());
-  if (partial) partial_rows_.push_back({slice, split_count});
-  for (int32_t split = 0; split < split_count; ++split) {
-    const int32_t tokens = std::min(kSplitTokens, position + 1 - split * kSplitTokens);
+  if (partial) partial_rows_.push_back({slice, split_begin, split_end});
+  for (int32_t split = split_begin; split < split_end; ++split) {
+    const int32_t tokens = std::min((split + 1) * kSplitTokens, position + 1) -
+                           std::max(split * kSplitTokens, first_visible);
     for (int32_t kv_head = 0; kv_head < kv_head_count_; ++kv_head) {
       for (int32_t head = 0; head < group_; head += heads_at_once) {
         const int32_t heads = std::min(heads_at_once, group_ - head);
@@ -66,21 +74,26 @@ void AttentionPlan::AddRow(int32_t slice, int32_t position, int32_t heads_at_onc
 }
 
 void AttentionPlan::AddChunk(int32_t slice, const Slice& rows) {
-  const int32_t rows_at_once = kAttentionQueriesMax / group_;
+  const int32_t heads_at_once = std::min(group_, kAttentionQueriesMax);
+  const int32_t rows_at_once = kAttentionQueriesMax / heads_at_once;
   for (int32_t kv_head = 0; kv_head < kv_head_count_; ++kv_head) {
     for (int32_t row = 0; row < rows.count; row += rows_at_once) {
       const int32_t count = std::min(rows_at_once, rows.count - row);
       const int32_t last_position = rows.begin + row + count - 1;
-      units_.push_back({.slice = slice,
-                        .first_row = row,
-                        .row_count = count,
-                        .kv_head = kv_head,
-                        .first_head = kv_head * group_,
-                        .head_count = group_,
-                        .split_begin = 0,
-                        .split_end = last_position / kSplitTokens + 1,
-                        .partial_row = -1});
-      costs_.push_back(int64_t{count} * group_ * (last_position + 1));
+      const int32_t first_visible = FirstVisible(rows.begin + row);
+      for (int32_t head = 0; head < group_; head += heads_at_once) {
+        const int32_t heads = std::min(heads_at_once, group_ - head);
+        units_.push_back({.slice = slice,
+                          .first_row = row,
+                          .row_count = count,
+                          .kv_head = kv_head,
+                          .first_head = kv_head * group_ + head,
+                          .head_count = heads,
+                          .split_begin = first_visible / kSplitTokens,
+                          .split_end = last_position / kSplitTokens + 1,
+                          .partial_row = -1});
+        costs_.push_back(int64_t{count} * heads * (last_position + 1 - first_visible));
+      }
     }
   }
 }

@@ -24,20 +24,22 @@ struct AttentionUnit {
 };
 
 // Cuts the attention of a step into units and shares them out, by cost, to threads. Decides where
-// things are computed only: results don't depend on it. The same for all layers.
+// things are computed only: results don't depend on it. The same for all layers of one window.
 class AttentionPlan {
  public:
   struct Slice {
     int32_t begin = 0;  // position of its first row
     int32_t count = 0;
   };
-  // A row whose context spans several splits and that is alone in its slice is cut by split.
+  // A row that sees several splits and that is alone in its slice is cut by split.
   struct PartialRow {
     int32_t slice = 0;
-    int32_t split_count = 0;
+    int32_t split_begin = 0;
+    int32_t split_end = 0;
   };
 
-  AttentionPlan(int32_t kv_head_count, int32_t group, int32_t thread_count);
+  // `group` is the query heads of a KV head; `window` as in AttentionScoring.
+  AttentionPlan(int32_t kv_head_count, int32_t group, int32_t thread_count, int32_t window = 0);
 
   // Replaces the plan. Doesn't allocate once it has seen its largest step.
   void Build(std::span<const Slice> slices);
@@ -48,11 +50,13 @@ class AttentionPlan {
  private:
   void AddRow(int32_t slice, int32_t position, int32_t heads_at_once);
   void AddChunk(int32_t slice, const Slice& rows);
+  int32_t FirstVisible(int32_t position) const;
   void Share();
 
   const int32_t kv_head_count_;
   const int32_t group_;
   const int32_t thread_count_;
+  const int32_t window_;
   std::vector<AttentionUnit> units_;
   std::vector<int64_t> costs_;        // of units_
   std::vector<int32_t> first_units_;  // [threads + 1]

@@ -1,6 +1,7 @@
 #include "worker/model/decoder.h"
 
 #include <algorithm>
+#include <cmath>
 #include <utility>
 
 #include "common/check.h"
@@ -11,6 +12,11 @@ namespace spillway {
 namespace {
 
 constexpr int32_t kSplitTokens = kAttentionSplitBlocks * kKvBlockTokens;
+
+// In whole panels of 16 outputs, as matrix products write.
+int32_t InPanels(int32_t size) {
+  return (size + kPanelOutputs - 1) / kPanelOutputs * kPanelOutputs;
+}
 
 absl::StatusOr<HostBuffer> AllocateFloats(int64_t count) {
   return HostBuffer::Allocate(count * static_cast<int64_t>(sizeof(float)));
@@ -28,6 +34,19 @@ struct Forms {
 
 }  // namespace
 
+Decoder::LayerKind::LayerKind(const ModelSpec& spec, bool local, int32_t positions,
+                              int32_t thread_count)
+    : scoring({.scale = spec.attention_scale != 0
+                            ? spec.attention_scale
+                            : 1.0f / std::sqrt(static_cast<float>(spec.head_size)),
+               .soft_cap = spec.attention_soft_cap,
+               .window = local ? spec.sliding_window : 0,
+               .head_size = spec.head_size}),
+      rope_table(MakeRopeTable(
+          positions, local && !spec.local_rope.frequencies.empty() ? spec.local_rope : spec.rope)),
+      plan(spec.kv_head_count, spec.head_count / spec.kv_head_count, thread_count, scoring.window) {
+}
+
 Decoder::Decoder(const ModelSpec& spec, const ModelWeights& weights, const DecoderLimits& limits,
                  KvCache& cache, ThreadTeam& team, const CpuKernels& kernels)
     : spec_(spec),
@@ -36,14 +55,20 @@ Decoder::Decoder(const ModelSpec& spec, const ModelWeights& weights, const Decod
       cache_(cache),
       team_(team),
       kernels_(kernels),
+      hidden_stride_(InPanels(spec.hidden_size)),
       group_(spec.head_count / spec.kv_head_count),
       query_size_(spec.head_count * spec.head_size),
-      kv_size_(spec.kv_head_count * spec.head_size),
-      qkv_size_(query_size_ + 2 * kv_size_),
+      key_column_(InPanels(query_size_)),
+      value_column_(key_column_ + InPanels(spec.kv_head_count * spec.head_size)),
+      qkv_stride_(2 * value_column_ - key_column_),
+      padded_head_size_(cache.layer(0).head_size),
       splits_max_((limits.positions_max + kSplitTokens - 1) / kSplitTokens),
-      logits_stride_(int64_t{weights.head().panel_count()} * kPanelOutputs),
-      rope_table_(MakeRopeTable(limits.positions_max, spec.rope)),
-      attention_plan_(spec.kv_head_count, group_, team.size()) {}
+      logits_stride_(int64_t{weights.head().panel_count()} * kPanelOutputs) {
+  const bool any_local = std::ranges::find(spec.local_layers, true) != spec.local_layers.end();
+  for (const bool local : {false, true}) {
+    if (!local || any_local) kinds_.emplace_back(spec, local, limits.positions_max, team.size());
+  }
+}
 
 absl::StatusOr<std::unique_ptr<Decoder>> Decoder::Make(const ModelSpec& spec,
                                                        const ModelWeights& weights,
@@ -72,14 +97,17 @@ absl::Status Decoder::Allocate() {
     return Activations::Allocate(rows, columns, forms.quantized, forms.floats);
   };
   const int32_t rows = limits_.tokens_max;
-  const int64_t state_size = AttentionStateSize(spec_.head_size);
+  const int64_t state_size = AttentionStateSize(padded_head_size_);
   ASSIGN_OR_RETURN(attention_input_, activations(rows, spec_.hidden_size, attention));
   ASSIGN_OR_RETURN(output_input_, activations(rows, query_size_, output));
   ASSIGN_OR_RETURN(ffn_input_, activations(rows, spec_.hidden_size, ffn));
   ASSIGN_OR_RETURN(down_input_, activations(rows, spec_.intermediate_size, down));
   ASSIGN_OR_RETURN(head_input_, activations(limits_.slices_max, spec_.hidden_size, head));
-  ASSIGN_OR_RETURN(hidden_, AllocateFloats(int64_t{rows} * spec_.hidden_size));
-  ASSIGN_OR_RETURN(qkv_, AllocateFloats(int64_t{rows} * qkv_size_));
+  ASSIGN_OR_RETURN(hidden_, AllocateFloats(int64_t{rows} * hidden_stride_));
+  if (spec_.post_norms) {
+    ASSIGN_OR_RETURN(branch_, AllocateFloats(int64_t{rows} * hidden_stride_));
+  }
+  ASSIGN_OR_RETURN(qkv_, AllocateFloats(int64_t{rows} * qkv_stride_));
   ASSIGN_OR_RETURN(attended_, AllocateFloats(int64_t{rows} * query_size_));
   ASSIGN_OR_RETURN(partial_states_, AllocateFloats(int64_t{limits_.slices_max} * splits_max_ *
                                                    spec_.head_count * state_size));
@@ -88,7 +116,7 @@ absl::Status Decoder::Allocate() {
     // A normalised row, or the states of two attention splits; never both at once.
     ASSIGN_OR_RETURN(HostBuffer scratch,
                      AllocateFloats(std::max<int64_t>(
-                         spec_.hidden_size, int64_t{2} * kAttentionQueriesMax * state_size)));
+                         hidden_stride_, int64_t{2} * kAttentionQueriesMax * state_size)));
     scratch_.push_back(std::move(scratch));
   }
   return absl::OkStatus();
@@ -118,16 +146,19 @@ void Decoder::PlanRows(std::span<const DecoderSlice> slices) {
     for (int32_t j = 0; j < count; ++j) {
       const TokenId token = slice.tokens[static_cast<size_t>(j)];
       CHECK(token >= 0 && token < spec_.vocabulary_size);
-      rows_.push_back({static_cast<int32_t>(i), slice.begin + j, token, -1});
+      rows_.push_back({static_cast<int32_t>(i), slice.begin + j, token});
     }
     if (slice.logits) logits_rows_.push_back(static_cast<int32_t>(rows_.size()) - 1);
   }
   CHECK(static_cast<int32_t>(rows_.size()) <= limits_.tokens_max);
-  attention_plan_.Build(attention_slices_);
-  const std::span<const AttentionPlan::PartialRow> partial_rows = attention_plan_.partial_rows();
-  for (size_t i = 0; i < partial_rows.size(); ++i) {
-    const int32_t row = first_rows_[static_cast<size_t>(partial_rows[i].slice)];
-    rows_[static_cast<size_t>(row)].partial_row = static_cast<int32_t>(i);
+  for (LayerKind& kind : kinds_) {
+    kind.plan.Build(attention_slices_);
+    kind.partial_rows.assign(rows_.size(), -1);
+    const std::span<const AttentionPlan::PartialRow> partial_rows = kind.plan.partial_rows();
+    for (size_t i = 0; i < partial_rows.size(); ++i) {
+      const int32_t row = first_rows_[static_cast<size_t>(partial_rows[i].slice)];
+      kind.partial_rows[static_cast<size_t>(row)] = static_cast<int32_t>(i);
+    }
   }
 }
 

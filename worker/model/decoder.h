@@ -68,23 +68,52 @@ class Decoder {
   // What Forward() works out before the team starts.
   void PlanRows(std::span<const DecoderSlice> slices);
 
-  // The stages, each thread's share; layer() runs them with barriers between.
+  // How layers of one kind attend: all, or local and global ones.
+  struct LayerKind {
+    LayerKind(const ModelSpec& spec, bool local, int32_t positions, int32_t thread_count);
+
+    AttentionScoring scoring;
+    std::vector<float> rope_table;
+    AttentionPlan plan;
+    std::vector<int32_t> partial_rows;  // [rows]: of the plan, or -1
+  };
+  // What the output of an attention or feed-forward branch goes through before it is part of the
+  // residual stream; both empty: nothing.
+  struct BranchEnd {
+    std::span<const float> bias;
+    std::span<const float> post_norm;
+  };
+  // Of the feed-forward branch before layer `index`.
+  BranchEnd EndBefore(int32_t index) const;
+
+  // The stages, each thread's share; RunLayer() runs them with barriers between.
   void RunAll(int32_t thread);
   void RunLayer(int32_t thread, int32_t index);
   void Embed(int32_t thread);
-  void Normalize(int32_t thread, const std::vector<float>& weight, Activations& out);
+  // Ends the branch before and normalises the residual stream.
+  void Normalize(int32_t thread, const BranchEnd& before, const std::vector<float>& weight,
+                 Activations& out);
+  void EndBranch(int32_t row, const BranchEnd& end);
   void ProjectQkv(int32_t thread, const LayerWeights& layer);
-  void RotateAndStore(int32_t thread, const KvLayer& kv);
-  void Attend(int32_t thread, const KvLayer& kv);
-  void AttendUnit(int32_t thread, const AttentionUnit& unit, const KvLayer& kv);
-  void MergeSplits(int32_t thread);
+  void RotateAndStore(int32_t thread, const LayerWeights& layer, const LayerKind& kind,
+                      const KvLayer& kv);
+  void PrepareHead(const float* bias, const std::vector<float>& norm, const float* angles,
+                   float* head) const;
+  void StoreKeyValue(const float* key, const float* value, const KvLayer& kv, int64_t offset,
+                     int32_t token) const;
+  void Attend(int32_t thread, const LayerKind& kind, const KvLayer& kv);
+  void AttendUnit(int32_t thread, const AttentionUnit& unit, const LayerKind& kind,
+                  const KvLayer& kv);
+  void FinishHead(const float* state, float* out) const;
+  void MergeSplits(int32_t thread, const LayerKind& kind);
   void MergeRow(int32_t row, const AttentionPlan::PartialRow& partial, int32_t partial_row);
-  void MultiplyAdd(int32_t thread, const PackedMatrix& weight, Activations& input);
+  void MultiplyBranch(int32_t thread, const PackedMatrix& weight, Activations& input);
   void Gate(int32_t thread, const LayerWeights& layer);
   void Head(int32_t thread);
 
   // The rows of this step that are `thread`'s in stages that go row by row.
   std::pair<int32_t, int32_t> RowsOf(int32_t thread) const;
+  const LayerKind& KindOf(int32_t layer) const { return kinds_[spec_.IsLocal(layer) ? 1 : 0]; }
 
   const ModelSpec& spec_;
   const ModelWeights& weights_;
@@ -92,38 +121,41 @@ class Decoder {
   KvCache& cache_;
   ThreadTeam& team_;
   const CpuKernels& kernels_;
-  const int32_t group_;       // query heads per KV head
-  const int32_t query_size_;  // head_count * head_size
-  const int32_t kv_size_;     // kv_head_count * head_size
-  const int32_t qkv_size_;    // of a row of qkv_
-  const int32_t splits_max_;  // of one sequence's context
+  // Rows of activations have strides of whole panels; what is beyond their elements is zero.
+  const int32_t hidden_stride_;
+  const int32_t group_;         // query heads per KV head
+  const int32_t query_size_;    // head_count * head_size
+  const int32_t key_column_;    // of a row of qkv_: queries, keys, values
+  const int32_t value_column_;  // of the same
+  const int32_t qkv_stride_;
+  const int32_t padded_head_size_;  // KvLayer's
+  const int32_t splits_max_;        // of one sequence's context
   const int64_t logits_stride_;
-  const std::vector<float> rope_table_;
 
   // One step's plan: written by the leader before the team starts.
   struct Row {
     int32_t slice;
     int32_t position;
     TokenId token;
-    int32_t partial_row;  // of the attention plan, or -1
   };
   std::span<const DecoderSlice> slices_;
   std::vector<Row> rows_;
   std::vector<int32_t> first_rows_;   // of each slice
   std::vector<int32_t> logits_rows_;  // rows_ that want logits
   std::vector<AttentionPlan::Slice> attention_slices_;
-  AttentionPlan attention_plan_;
+  std::vector<LayerKind> kinds_;  // global, then local if there are local layers
 
   // Activations of one step, [rows, …] f32; a stage's threads write different parts of them.
   HostBuffer hidden_;                // [rows, hidden]: the residual stream
-  HostBuffer qkv_;                   // [rows, query_size + 2 * kv_size]
+  HostBuffer branch_;                // [rows, hidden]: before its post norm, where there are any
+  HostBuffer qkv_;                   // [rows, queries, keys, values]
   HostBuffer attended_;              // [rows, query_size]
   HostBuffer partial_states_;        // [partial rows, splits, heads, AttentionStateSize]
   HostBuffer logits_;                // [slices, vocabulary rounded up to 16]
   Activations attention_input_;      // hidden, normalised
   Activations output_input_;         // attended_
   Activations ffn_input_;            // hidden, normalised
-  Activations down_input_;           // silu(gate) * up
+  Activations down_input_;           // activation(gate) * up
   Activations head_input_;           // hidden of logits_rows_, normalised
   std::vector<HostBuffer> scratch_;  // [threads]: thread-local
 };

@@ -14,8 +14,8 @@ namespace spillway {
 // take no memory.
 //
 // Layout: [blocks, layers] of [kv_heads, head_size, 16] keys, then [kv_heads, 16, head_size]
-// values. A block's layers lie together, so that the memory touched grows with the blocks in use
-// and not with the layers times a huge page.
+// values, head_size rounded up to a multiple of 16. A block's layers lie together, so that the
+// memory touched grows with the blocks in use and not with the layers times a huge page.
 class KvCache {
  public:
   // RESOURCE_EXHAUSTED: no memory.
@@ -31,7 +31,7 @@ class KvCache {
   HostBuffer memory_;
   int32_t block_count_ = 0;
   int32_t kv_head_count_ = 0;
-  int32_t head_size_ = 0;
+  int32_t head_size_ = 0;     // rounded up
   int64_t layer_halves_ = 0;  // of one layer's keys in one block, and of its values
   int64_t block_halves_ = 0;  // of one block
 };

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "worker/kernels/activation.h"
 #include "worker/kernels/rope_frequencies.h"
 #include "worker/model/gguf.h"
 
@@ -43,15 +44,18 @@ struct ModelSpec {
   std::vector<bool> local_layers;  // [layer_count], or empty: none is local
 
   bool tied_embeddings = false;  // the head is the embedding table
-  bool qkv_bias = false;         // q, k and v projections add a bias
-  bool qk_norm = false;          // each head of q and k passes an RMS norm before rope
-  bool post_norms = false;       // attention's and the feed-forward's outputs pass an RMS norm, too
+  // Biases that the files must have; those that a GGUF file has beyond these are added as well.
+  bool qkv_bias = false;               // of the q, k and v projections
+  bool attention_output_bias = false;  // of the attention's output projection
+  bool ffn_bias = false;               // of the feed-forward layer's three matrices
+  bool qk_norm = false;                // each head of q and k passes an RMS norm before rope
+  bool post_norms = false;  // attention's and the feed-forward's outputs pass an RMS norm, too
   float norm_offset = 0;  // added to every norm's weights at load: 1 for Gemma's Hugging Face files
   float embedding_scale = 1;
   float attention_scale = 0;     // of query·key; 0: 1 / sqrt(head_size)
   float attention_soft_cap = 0;  // c: scores become c * tanh(score / c); 0: none
   float logit_soft_cap = 0;
-  enum class Activation { kSilu, kGeluTanh };
+  using Activation = GateActivation;
   Activation activation = Activation::kSilu;
 
   bool IsLocal(int32_t layer) const {

@@ -1,5 +1,7 @@
 #include "worker/model/weights.h"
 
+#include <algorithm>
+#include <span>
 #include <string>
 #include <utility>
 
@@ -14,35 +16,15 @@
 namespace spillway {
 namespace {
 
-// The kernels work in lanes of 16 and blocks of 32; every model that we know fits.
-absl::Status CheckShape(const ModelSpec& spec) {
-  const auto unsupported = [](std::string_view what, int32_t value, std::string_view rule) {
-    return absl::UnimplementedError(absl::StrCat(std::string(what), " is ", value,
-                                                 "; the CPU kernels need ", std::string(rule)));
-  };
-  if (spec.hidden_size % kQuantBlock != 0) {
-    return unsupported("hidden_size", spec.hidden_size, "a multiple of 32");
-  }
-  if (spec.intermediate_size % kQuantBlock != 0) {
-    return unsupported("intermediate_size", spec.intermediate_size, "a multiple of 32");
-  }
-  if (spec.head_size % 16 != 0 || spec.head_size > kHeadSizeMax) {
-    return unsupported("head_size", spec.head_size, "a multiple of 16 up to 256");
-  }
-  if (spec.head_count * spec.head_size % kQuantBlock != 0) {
-    return unsupported("head_count * head_size", spec.head_count * spec.head_size,
-                       "a multiple of 32");
-  }
-  if (spec.qkv_bias || spec.qk_norm || spec.post_norms || spec.sliding_window != 0 ||
-      spec.embedding_scale != 1 || spec.attention_scale != 0 || spec.attention_soft_cap != 0 ||
-      spec.logit_soft_cap != 0 || spec.activation != ModelSpec::Activation::kSilu) {
-    return absl::UnimplementedError("the decoder runs the plain llama architecture only");
-  }
-  if (spec.head_count / spec.kv_head_count > kAttentionQueriesMax) {
-    return unsupported("head_count / kv_head_count", spec.head_count / spec.kv_head_count,
-                       "at most 32");
-  }
-  return absl::OkStatus();
+// What whoever made the spec guarantees.
+void CheckSpec(const ModelSpec& spec) {
+  CHECK(spec.head_size <= kHeadSizeMax && spec.rope_size <= spec.head_size);
+  CHECK(spec.head_count % spec.kv_head_count == 0);
+  CHECK(spec.rope.frequencies.size() * 2 == static_cast<size_t>(spec.rope_size));
+  CHECK(spec.local_rope.frequencies.empty() ||
+        spec.local_rope.frequencies.size() == spec.rope.frequencies.size());
+  CHECK(spec.local_layers.empty() ||
+        spec.local_layers.size() == static_cast<size_t>(spec.layer_count));
 }
 
 // Where each row of a projection to `heads` heads comes from, so that a rotated pair (2i, 2i + 1)
@@ -67,10 +49,11 @@ class ModelWeights::Loader {
   Loader(const ModelSpec& spec, const TensorSource& tensors) : spec_(spec), tensors_(tensors) {}
 
   absl::Status Find(ModelWeights& weights) {
-    RETURN_IF_ERROR(CheckShape(spec_));
+    CheckSpec(spec_);
     RETURN_IF_ERROR(FindMatrix("token_embd.weight", spec_.vocabulary_size, spec_.hidden_size,
                                weights.embedding_));
-    RETURN_IF_ERROR(FindVector("output_norm.weight", weights.output_norm_));
+    RETURN_IF_ERROR(
+        FindNorm("output_norm.weight", {.size = spec_.hidden_size}, weights.output_norm_));
     if (!spec_.tied_embeddings) {
       RETURN_IF_ERROR(
           FindMatrix("output.weight", spec_.vocabulary_size, spec_.hidden_size, weights.head_));
@@ -104,10 +87,17 @@ class ModelWeights::Loader {
     int64_t offset;  // in the packed memory
   };
 
+  struct Vector {
+    int32_t size = 0;
+    std::span<const int32_t> order = {};  // element i comes from order[i]; empty: from i
+  };
+
+  static std::string Name(int32_t layer, std::string_view part, std::string_view kind = "weight") {
+    return absl::StrCat("blk.", layer, ".", std::string(part), ".", std::string(kind));
+  }
+
   absl::Status FindLayer(int32_t index, LayerWeights& layer) {
-    const auto name = [&](std::string_view part) {
-      return absl::StrCat("blk.", index, ".", std::string(part), ".weight");
-    };
+    const auto name = [&](std::string_view part) { return Name(index, part); };
     const int32_t hidden = spec_.hidden_size;
     const int32_t query_size = spec_.head_count * spec_.head_size;
     const int32_t kv_size = spec_.kv_head_count * spec_.head_size;
@@ -116,16 +106,58 @@ class ModelWeights::Loader {
       query_order = HalvesOrder(spec_, spec_.head_count);
       key_order = HalvesOrder(spec_, spec_.kv_head_count);
     }
-    RETURN_IF_ERROR(FindVector(name("attn_norm"), layer.attention_norm));
+    RETURN_IF_ERROR(FindNorm(name("attn_norm"), {.size = hidden}, layer.attention_norm));
     RETURN_IF_ERROR(FindMatrix(name("attn_q"), query_size, hidden, layer.query, query_order));
     RETURN_IF_ERROR(FindMatrix(name("attn_k"), kv_size, hidden, layer.key, key_order));
     RETURN_IF_ERROR(FindMatrix(name("attn_v"), kv_size, hidden, layer.value));
     RETURN_IF_ERROR(FindMatrix(name("attn_output"), hidden, query_size, layer.output));
-    RETURN_IF_ERROR(FindVector(name("ffn_norm"), layer.ffn_norm));
+    RETURN_IF_ERROR(FindNorm(name("ffn_norm"), {.size = hidden}, layer.ffn_norm));
     RETURN_IF_ERROR(FindMatrix(name("ffn_gate"), spec_.intermediate_size, hidden, layer.gate));
     RETURN_IF_ERROR(FindMatrix(name("ffn_up"), spec_.intermediate_size, hidden, layer.up));
     RETURN_IF_ERROR(FindMatrix(name("ffn_down"), hidden, spec_.intermediate_size, layer.down));
+    RETURN_IF_ERROR(FindBiases(index, query_order, key_order, layer));
+    return FindExtraNorms(index, layer);
+  }
+
+  absl::Status FindBiases(int32_t index, std::span<const int32_t> query_order,
+                          std::span<const int32_t> key_order, LayerWeights& layer) {
+    const struct {
+      std::string_view part;
+      Vector shape;
+      bool required;
+      std::vector<float>& bias;
+    } biases[] = {
+        {"attn_q", {layer.query.outputs, query_order}, spec_.qkv_bias, layer.query_bias},
+        {"attn_k", {layer.key.outputs, key_order}, spec_.qkv_bias, layer.key_bias},
+        {"attn_v", {layer.value.outputs}, spec_.qkv_bias, layer.value_bias},
+        {"attn_output", {layer.output.outputs}, spec_.attention_output_bias, layer.output_bias},
+        {"ffn_gate", {layer.gate.outputs}, spec_.ffn_bias, layer.gate_bias},
+        {"ffn_up", {layer.up.outputs}, spec_.ffn_bias, layer.up_bias},
+        {"ffn_down", {layer.down.outputs}, spec_.ffn_bias, layer.down_bias},
+    };
+    for (const auto& [part, shape, required, bias] : biases) {
+      const std::string name = Name(index, part, "bias");
+      if (!required && tensors_.FindTensor(name) == nullptr) continue;
+      RETURN_IF_ERROR(FindVector(name, shape, bias));
+    }
+    const size_t gate_size = std::max(layer.gate_bias.size(), layer.up_bias.size());
+    layer.gate_bias.resize(gate_size);
+    layer.up_bias.resize(gate_size);
     return absl::OkStatus();
+  }
+
+  absl::Status FindExtraNorms(int32_t index, LayerWeights& layer) {
+    if (spec_.qk_norm) {
+      std::vector<int32_t> order;
+      if (spec_.rope_layout == ModelSpec::RopeLayout::kInterleaved) order = HalvesOrder(spec_, 1);
+      const Vector shape = {spec_.head_size, order};
+      RETURN_IF_ERROR(FindNorm(Name(index, "attn_q_norm"), shape, layer.query_norm));
+      RETURN_IF_ERROR(FindNorm(Name(index, "attn_k_norm"), shape, layer.key_norm));
+    }
+    if (!spec_.post_norms) return absl::OkStatus();
+    const Vector shape = {.size = spec_.hidden_size};
+    RETURN_IF_ERROR(FindNorm(Name(index, "post_attention_norm"), shape, layer.attention_post_norm));
+    return FindNorm(Name(index, "post_ffw_norm"), shape, layer.ffn_post_norm);
   }
 
   absl::StatusOr<const ModelTensor*> FindTensor(const std::string& name,
@@ -142,17 +174,27 @@ class ModelWeights::Loader {
     return tensor;
   }
 
-  absl::Status FindVector(const std::string& name, std::vector<float>& vector) {
-    ASSIGN_OR_RETURN(const ModelTensor* const tensor, FindTensor(name, {spec_.hidden_size}));
+  absl::Status FindVector(const std::string& name, const Vector& shape,
+                          std::vector<float>& vector) {
+    ASSIGN_OR_RETURN(const ModelTensor* const tensor, FindTensor(name, {shape.size}));
     const WeightFormat format = WeightFormatOf(tensor->type);
     if (InfoOf(format).integer) {
       return absl::InvalidArgumentError(absl::StrCat("tensor ", name, " has type ",
                                                      std::string(TensorTypeName(tensor->type)),
-                                                     "; a norm is F32, F16 or BF16"));
+                                                     "; a norm or a bias is F32, F16 or BF16"));
     }
-    vector.resize(static_cast<size_t>(spec_.hidden_size));
-    DequantizeRowReference(format, tensor->data.data(), spec_.hidden_size, vector.data());
-    for (float& value : vector) value += spec_.norm_offset;
+    std::vector<float> values(static_cast<size_t>(shape.size));
+    DequantizeRowReference(format, tensor->data.data(), shape.size, values.data());
+    vector.assign((values.size() + kQuantBlock - 1) / kQuantBlock * kQuantBlock, 0.0f);
+    for (size_t i = 0; i < values.size(); ++i) {
+      vector[i] = values[shape.order.empty() ? i : static_cast<size_t>(shape.order[i])];
+    }
+    return absl::OkStatus();
+  }
+
+  absl::Status FindNorm(const std::string& name, const Vector& shape, std::vector<float>& norm) {
+    RETURN_IF_ERROR(FindVector(name, shape, norm));
+    for (size_t i = 0; i < static_cast<size_t>(shape.size); ++i) norm[i] += spec_.norm_offset;
     return absl::OkStatus();
   }
 

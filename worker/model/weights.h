@@ -12,22 +12,33 @@
 
 namespace spillway {
 
+// Vectors have zeros after their last element, up to a multiple of 32. Those that a model doesn't
+// have are empty; gate_bias and up_bias are both there or neither.
 struct LayerWeights {
-  std::vector<float> attention_norm;  // [hidden]
-  PackedMatrix query;                 // [heads * head_size, hidden]
-  PackedMatrix key;                   // [kv_heads * head_size, hidden]
-  PackedMatrix value;                 // [kv_heads * head_size, hidden]
-  PackedMatrix output;                // [hidden, heads * head_size]
-  std::vector<float> ffn_norm;        // [hidden]
-  PackedMatrix gate;                  // [intermediate, hidden]
-  PackedMatrix up;                    // [intermediate, hidden]
-  PackedMatrix down;                  // [hidden, intermediate]
+  std::vector<float> attention_norm;                    // [hidden]
+  PackedMatrix query;                                   // [heads * head_size, hidden]
+  PackedMatrix key;                                     // [kv_heads * head_size, hidden]
+  PackedMatrix value;                                   // [kv_heads * head_size, hidden]
+  std::vector<float> query_bias, key_bias, value_bias;  // [their outputs]
+  std::vector<float> query_norm, key_norm;              // [head_size]
+  PackedMatrix output;                                  // [hidden, heads * head_size]
+  std::vector<float> output_bias;                       // [hidden]
+  std::vector<float> attention_post_norm;               // [hidden]
+
+  std::vector<float> ffn_norm;            // [hidden]
+  PackedMatrix gate;                      // [intermediate, hidden]
+  PackedMatrix up;                        // [intermediate, hidden]
+  std::vector<float> gate_bias, up_bias;  // [intermediate]
+  PackedMatrix down;                      // [hidden, intermediate]
+  std::vector<float> down_bias;           // [hidden]
+  std::vector<float> ffn_post_norm;       // [hidden]
 };
 
 // A model's weights as the CPU kernels want them: still quantised, packed in panels.
 //
-// Rows of query and key are put in the order of RopeLayout::kHalves, so that the kernels know one
-// layout only; scores don't change when both are reordered alike. Nothing refers to the file.
+// Rows of query and key (and their biases and norms) are put in the order of RopeLayout::kHalves,
+// so that the kernels know one layout only; scores don't change when both are reordered alike.
+// Biases are loaded wherever the file has them. Nothing refers to the file.
 class ModelWeights {
  public:
   // Packs on all threads of `team`. INVALID_ARGUMENT: a tensor is missing, or its shape or type is

@@ -3,6 +3,8 @@
 
 #include "worker/kernels/attention.h"
 
+#include <algorithm>
+#include <cmath>
 #include <limits>
 
 #include "tests/worker/kernels/kernel_cases.h"
@@ -14,18 +16,28 @@ namespace {
 struct Shape {
   int32_t kv_heads;
   int32_t group;
-  int32_t head_size;
+  int32_t head_size;  // of queries; in KV memory it is rounded up
   int32_t tokens;
+  int32_t window = 0;
+  float soft_cap = 0;
+  float scale = 0;  // 0: 1 / sqrt(head_size)
 };
 
 // A sequence's KV in scattered blocks, and one query for each of its tokens.
 class Sequence {
  public:
-  Sequence(const Shape& shape, const CpuKernels& kernels) : shape_(shape), kernels_(kernels) {
+  Sequence(const Shape& shape, const CpuKernels& kernels)
+      : shape_(shape),
+        kernels_(kernels),
+        scoring_({.scale = shape.scale != 0 ? shape.scale
+                                            : 1 / std::sqrt(static_cast<float>(shape.head_size)),
+                  .soft_cap = shape.soft_cap,
+                  .window = shape.window,
+                  .head_size = shape.head_size}) {
     const int32_t block_count = (shape.tokens + 15) / 16;
     kv_.kv_head_count = shape.kv_heads;
-    kv_.head_size = shape.head_size;
-    kv_.block_stride = int64_t{16} * shape.kv_heads * shape.head_size + 32;  // not dense
+    kv_.head_size = (shape.head_size + 15) / 16 * 16;
+    kv_.block_stride = int64_t{16} * shape.kv_heads * kv_.head_size + 32;  // not dense
     // What no token has written must not matter: not-a-number, as freed blocks may hold it.
     const auto halves = static_cast<size_t>(kv_.block_stride * (block_count + 1));
     keys_.assign(halves, 0x7e00);
@@ -40,19 +52,28 @@ class Sequence {
     for (int32_t p = 0; p < shape.tokens; ++p) {
       for (int32_t head = 0; head < shape.kv_heads; ++head) {
         const int64_t at = kv_.OffsetOf(blocks_[static_cast<size_t>(p / 16)], head);
-        const int64_t from = p * kv_size + head * shape.head_size;
-        kernels.store_key_value(&k[from], &v[from], shape.head_size, p % 16, kv_.keys + at,
-                                kv_.values + at);
+        const auto padded = [&](const std::vector<float>& x) {
+          const auto from = x.begin() + p * kv_size + head * shape.head_size;
+          std::vector<float> result(from, from + shape.head_size);
+          result.resize(static_cast<size_t>(kv_.head_size));
+          return result;
+        };
+        kernels.store_key_value(padded(k).data(), padded(v).data(), kv_.head_size, p % 16,
+                                kv_.keys + at, kv_.values + at);
       }
     }
   }
 
   // All rows [first, first + count) as one tile.
   std::vector<float> Attend(int32_t first, int32_t count, int32_t kv_head) const {
-    const int64_t state_size = AttentionStateSize(shape_.head_size);
+    const int64_t state_size = AttentionStateSize(kv_.head_size);
     const int32_t queries = count * shape_.group;
     std::vector<float> states(static_cast<size_t>(queries * state_size));
     std::vector<float> next(states.size());
+    std::vector<int32_t> blocks = blocks_;
+    // What no row sees must not be read: such blocks have no place.
+    const int32_t first_visible = scoring_.FirstVisible(first);
+    for (int32_t i = 0; i < first_visible / 16; ++i) blocks[static_cast<size_t>(i)] = 1 << 30;
     const AttentionTile tile = {
         .queries = &queries_[first * QueryStride() + kv_head * shape_.group * shape_.head_size],
         .query_stride = QueryStride(),
@@ -60,20 +81,28 @@ class Sequence {
         .group = shape_.group,
         .first_position = first,
         .kv_head = kv_head,
-        .blocks = blocks_.data()};
-    kernels_.attend_split(tile, kv_, 0, states.data());
-    for (int32_t split = 1; split <= (first + count - 1) / 256; ++split) {
+        .blocks = blocks.data(),
+        .scoring = scoring_};
+    for (int32_t split = 0; split <= (first + count - 1) / 256; ++split) {
       kernels_.attend_split(tile, kv_, split, next.data());
       for (int32_t query = 0; query < queries; ++query) {
-        if (first + query / shape_.group < split * 256) continue;
-        kernels_.merge_attention(&next[query * state_size], shape_.head_size,
-                                 &states[query * state_size]);
+        const int32_t position = first + query / shape_.group;
+        const int32_t first_split = scoring_.FirstVisible(position) / 256;
+        if (split < first_split || split > position / 256) continue;
+        const float* const from = &next[query * state_size];
+        float* const to = &states[query * state_size];
+        if (split == first_split) {
+          std::copy_n(from, state_size, to);
+        } else {
+          kernels_.merge_attention(from, kv_.head_size, to);
+        }
       }
     }
-    std::vector<float> out(static_cast<size_t>(queries * shape_.head_size));
+    std::vector<float> out;
+    std::vector<float> head(static_cast<size_t>(kv_.head_size));
     for (int32_t query = 0; query < queries; ++query) {
-      kernels_.finish_attention(&states[query * state_size], shape_.head_size,
-                                &out[query * shape_.head_size]);
+      kernels_.finish_attention(&states[query * state_size], kv_.head_size, head.data());
+      out.insert(out.end(), head.begin(), head.begin() + shape_.head_size);
     }
     return out;
   }
@@ -83,7 +112,7 @@ class Sequence {
     for (int32_t g = 0; g < shape_.group; ++g) {
       AttentionReference(
           &queries_[position * QueryStride() + (kv_head * shape_.group + g) * shape_.head_size],
-          kv_, kv_head, blocks_.data(), position, &out[g * shape_.head_size]);
+          kv_, kv_head, blocks_.data(), position, scoring_, &out[g * shape_.head_size]);
     }
     return out;
   }
@@ -93,6 +122,7 @@ class Sequence {
 
   const Shape shape_;
   const CpuKernels& kernels_;
+  const AttentionScoring scoring_;
   KvLayer kv_;
   std::vector<uint16_t> keys_;
   std::vector<uint16_t> values_;
@@ -105,6 +135,13 @@ constexpr Shape kShapes[] = {
     {.kv_heads = 1, .group = 1, .head_size = 16, .tokens = 17},
     {.kv_heads = 2, .group = 7, .head_size = 128, .tokens = 33},
     {.kv_heads = 1, .group = 2, .head_size = 80, .tokens = 600},
+    {.kv_heads = 2, .group = 2, .head_size = 10, .tokens = 40, .scale = 0.7f},
+    {.kv_heads = 1, .group = 4, .head_size = 16, .tokens = 300, .soft_cap = 1.5f},
+    {.kv_heads = 1, .group = 3, .head_size = 32, .tokens = 40, .window = 1},
+    {.kv_heads = 1, .group = 1, .head_size = 32, .tokens = 600, .window = 20},
+    {.kv_heads = 1, .group = 1, .head_size = 32, .tokens = 600, .window = 256},
+    {.kv_heads = 2, .group = 2, .head_size = 24, .tokens = 600, .window = 290, .soft_cap = 3},
+    {.kv_heads = 1, .group = 1, .head_size = 16, .tokens = 40, .window = 1 << 24},
 };
 
 class AttentionTest : public KernelTest {};
@@ -113,7 +150,7 @@ TEST_P(AttentionTest, IsCloseToTheReferenceAndHasThePortableBits) {
   for (const Shape& shape : kShapes) {
     const Sequence sequence(shape, kernels());
     const Sequence same(shape, portable());
-    for (const int32_t position : {0, 1, 15, 16, 32, 255, 256, 300, 599}) {
+    for (const int32_t position : {0, 1, 15, 16, 19, 20, 32, 255, 256, 275, 289, 300, 511, 599}) {
       if (position >= shape.tokens) continue;
       for (int32_t head = 0; head < shape.kv_heads; ++head) {
         const std::vector<float> out = sequence.Attend(position, 1, head);
@@ -131,7 +168,7 @@ TEST_P(AttentionTest, RowDoesNotDependOnItsTile) {
     const int32_t rows_max = kAttentionQueriesMax / shape.group;
     for (const int32_t count : {2, 3, 4, 8, 32}) {
       if (count > rows_max) continue;
-      for (const int32_t first : {0, 5, 14, 250, 255}) {
+      for (const int32_t first : {0, 5, 14, 250, 255, 270, 500}) {
         if (first + count > shape.tokens) continue;
         const std::vector<float> together = sequence.Attend(first, count, 0);
         for (int32_t row = 0; row < count; ++row) {

@@ -48,6 +48,25 @@ TEST_P(ExpTest, KeepsItsPromisesAtTheEdges) {
   EXPECT_TRUE(std::isnan(Exp(std::numeric_limits<float>::quiet_NaN())));
 }
 
+TEST_P(ExpTest, SoftCapIsATanhWithThePortableBits) {
+  for (const float cap : {0.5f, 3.0f, 50.0f}) {
+    std::vector<float> x;
+    for (int32_t i = -4000; i < 4000; ++i) x.push_back(static_cast<float>(i) * 1e-3f * cap);
+    x.insert(x.end(), {1e30f, -1e30f, 1e-30f, 0.0f});
+    x.resize((x.size() + 15) / 16 * 16);
+    std::vector<float> out = x;
+    std::vector<float> portable_out = x;
+
+    kernels().soft_cap(cap, static_cast<int32_t>(x.size()), out.data());
+    portable().soft_cap(cap, static_cast<int32_t>(x.size()), portable_out.data());
+
+    EXPECT_TRUE(SameBits(out, portable_out));
+    for (size_t i = 0; i < x.size(); ++i) {
+      EXPECT_NEAR(out[i], cap * std::tanh(double{x[i]} / cap), 3e-7 * cap) << x[i];
+    }
+  }
+}
+
 INSTANTIATE_FOR_EVERY_ISA(ExpTest);
 
 }  // namespace

@@ -194,6 +194,51 @@ TEST_P(MatMulTest, GatedIsSiluOfOneTimesTheOther) {
   }
 }
 
+TEST_P(MatMulTest, GatedTakesBiasesGeluAndAnyNumberOfOutputs) {
+  constexpr int32_t kOutputs = 40;  // three panels
+  constexpr int32_t kStride = 64;
+  for (const GateActivation activation : {GateActivation::kSilu, GateActivation::kGeluTanh}) {
+    const PackedWeights gate(WeightFormat::kF32, kOutputs, /*inputs=*/50, /*seed=*/24);
+    const PackedWeights up(WeightFormat::kF32, kOutputs, /*inputs=*/50, /*seed=*/25);
+    const std::vector<float> x = RandomFloats(9 * 50, /*seed=*/26, /*scale=*/2);
+    const MatMulInput input = {.row_count = 9, .values = x.data(), .value_stride = 50};
+    std::vector<float> gate_bias = RandomFloats(kOutputs, /*seed=*/27);
+    std::vector<float> up_bias = RandomFloats(kOutputs, /*seed=*/28);
+    gate_bias.resize(kStride);
+    up_bias.resize(kStride);
+    const auto run = [&](const CpuKernels& table) {
+      std::vector<float> out(9 * kStride, 5.0f);
+      table.gated_mat_mul(gate.matrix, up.matrix, input, 0, 2,
+                          {.values = out.data(),
+                           .stride = kStride,
+                           .activation = activation,
+                           .gate_bias = gate_bias.data(),
+                           .up_bias = up_bias.data()});
+      return out;
+    };
+
+    const std::vector<float> out = run(kernels());
+
+    EXPECT_TRUE(SameBits(out, run(portable())));
+    std::vector<double> gates(9 * kOutputs), ups(9 * kOutputs);
+    MatMulReference(gate.matrix, gate.source.data(), input, gates.data());
+    MatMulReference(up.matrix, up.source.data(), input, ups.data());
+    for (size_t row = 0; row < 9; ++row) {
+      for (size_t o = 0; o < kStride; ++o) {
+        double expected = 0;
+        if (o < kOutputs) {
+          const double g = gates[row * kOutputs + o] + gate_bias[o];
+          const double u = ups[row * kOutputs + o] + up_bias[o];
+          const double gelu =
+              0.5 * g * (1 + std::tanh(std::sqrt(2 / M_PI) * (g + 0.044715 * g * g * g)));
+          expected = (activation == GateActivation::kSilu ? g / (1 + std::exp(-g)) : gelu) * u;
+        }
+        EXPECT_NEAR(out[row * kStride + o], expected, std::fabs(expected) * 1e-5 + 1e-5);
+      }
+    }
+  }
+}
+
 INSTANTIATE_FOR_EVERY_ISA(MatMulTest);
 
 TEST(PackedMatrixTest, GivesBackTheRowsOfTheFile) {

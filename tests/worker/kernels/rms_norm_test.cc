@@ -10,18 +10,20 @@ namespace {
 using RmsNormTest = KernelTest;
 
 TEST_P(RmsNormTest, IsCloseToTheReferenceAndHasThePortableBits) {
-  for (const int32_t columns : {16, 64, 576, 2048}) {
+  for (const int32_t columns : {16, 64, 576, 2048, 10, 49}) {
     const auto count = static_cast<size_t>(columns);
-    const std::vector<float> x = RandomFloats(columns, /*seed=*/3, /*scale=*/5);
-    const std::vector<float> weight = RandomFloats(columns, /*seed=*/4);
-    std::vector<float> out(count), portable_out(count), expected(count);
+    std::vector<float> x = RandomFloats(columns, /*seed=*/3, /*scale=*/5);
+    std::vector<float> weight = RandomFloats(columns, /*seed=*/4);
+    x.resize((count + 15) / 16 * 16);
+    weight.resize(x.size(), 7.0f);
+    std::vector<float> out(x.size()), portable_out(x.size()), expected(x.size());
 
     kernels().rms_norm(x.data(), weight.data(), columns, 1e-5f, out.data());
     portable().rms_norm(x.data(), weight.data(), columns, 1e-5f, portable_out.data());
     RmsNormReference(x.data(), weight.data(), columns, 1e-5f, expected.data());
 
     EXPECT_TRUE(SameBits(out, portable_out));
-    for (size_t i = 0; i < count; ++i) EXPECT_NEAR(out[i], expected[i], 2e-6f);
+    for (size_t i = 0; i < x.size(); ++i) EXPECT_NEAR(out[i], expected[i], 2e-6f);
   }
 }
 

@@ -34,11 +34,34 @@ std::map<std::tuple<int32_t, int32_t, int32_t, int32_t>, int32_t> Covered(const 
   return covered;
 }
 
+TEST(AttentionPlanTest, AWindowLeavesOutWhatNoRowSees) {
+  const std::vector<Slice> slices = {{.begin = 1000, .count = 1},   // one split
+                                     {.begin = 1050, .count = 1},   // two
+                                     {.begin = 1000, .count = 60},  // rows of either kind
+                                     {.begin = 0, .count = 1}};
+  AttentionPlan plan(/*kv_head_count=*/1, /*group=*/2, /*thread_count=*/2, /*window=*/100);
+  plan.Build(slices);
+
+  const auto covered = Covered(plan, 2);
+
+  EXPECT_TRUE(covered.contains({0, 0, 0, 3}));
+  EXPECT_FALSE(covered.contains({0, 0, 0, 2}));
+  EXPECT_TRUE(covered.contains({1, 0, 1, 3}) && covered.contains({1, 0, 1, 4}));
+  EXPECT_FALSE(covered.contains({1, 0, 1, 2}));
+  EXPECT_FALSE(covered.contains({2, 0, 0, 2}) || covered.contains({2, 0, 0, 4}));
+  EXPECT_TRUE(covered.contains({2, 59, 0, 3}) && covered.contains({2, 59, 0, 4}));
+  EXPECT_TRUE(covered.contains({3, 0, 0, 0}));
+  ASSERT_EQ(plan.partial_rows().size(), 1u);
+  EXPECT_EQ(plan.partial_rows()[0].slice, 1);
+  EXPECT_EQ(plan.partial_rows()[0].split_begin, 3);
+  EXPECT_EQ(plan.partial_rows()[0].split_end, 5);
+}
+
 TEST(AttentionPlanTest, CoversEverythingOnceForAnyThreads) {
   const std::vector<Slice> slices = {{.begin = 0, .count = 1},    {.begin = 700, .count = 1},
                                      {.begin = 250, .count = 20}, {.begin = 0, .count = 100},
                                      {.begin = 255, .count = 1},  {.begin = 256, .count = 1}};
-  for (const int32_t group : {1, 3, 7, 32}) {
+  for (const int32_t group : {1, 3, 7, 32, 71}) {
     for (const int32_t threads : {1, 2, 3, 16}) {
       AttentionPlan plan(/*kv_head_count=*/2, group, threads);
       plan.Build(slices);
@@ -56,7 +79,8 @@ TEST(AttentionPlanTest, CoversEverythingOnceForAnyThreads) {
       }
       ASSERT_EQ(plan.partial_rows().size(), 2u);
       EXPECT_EQ(plan.partial_rows()[0].slice, 1);
-      EXPECT_EQ(plan.partial_rows()[0].split_count, 3);
+      EXPECT_EQ(plan.partial_rows()[0].split_begin, 0);
+      EXPECT_EQ(plan.partial_rows()[0].split_end, 3);
       EXPECT_EQ(plan.partial_rows()[1].slice, 5);
     }
   }

@@ -246,9 +246,17 @@ TEST(ModelWeightsTest, NamesWhatIsWrong) {
   EXPECT_EQ(ModelWeights::Load(spec, model.file(), team).status().message(),
             "tensor blk.0.ffn_gate.weight has shape [64, 96], its model's is [64, 128]");
   spec = model.spec();
-  spec.head_size = 24;
-  EXPECT_EQ(ModelWeights::Load(spec, model.file(), team).status().code(),
-            absl::StatusCode::kUnimplemented);
+  spec.qkv_bias = true;
+  EXPECT_EQ(ModelWeights::Load(spec, model.file(), team).status().message(),
+            "the file has no tensor blk.0.attn_q.bias");
+  spec = model.spec();
+  spec.qk_norm = true;
+  EXPECT_EQ(ModelWeights::Load(spec, model.file(), team).status().message(),
+            "the file has no tensor blk.0.attn_q_norm.weight");
+  spec = model.spec();
+  spec.post_norms = true;
+  EXPECT_EQ(ModelWeights::Load(spec, model.file(), team).status().message(),
+            "the file has no tensor blk.0.post_attention_norm.weight");
 }
 
 }  // namespace
