@@ -6,7 +6,8 @@ Of each model:
                                    convert_hf_to_gguf.py: names, permuted q and k of llama, norms + 1
                                    of gemma, rope_freqs.weight. No tokenizer.
   expected.json                    tokens, and for each position the logits of some token ids:
-                                   float32, eager attention, from the saved folder
+                                   float32, eager attention, from the saved folder; once as they
+                                   are, once with keys and values rounded to float16, as we keep them
 
     python3 -m venv .venv && .venv/bin/pip install -r tools/tiny_models_requirements.txt
     .venv/bin/python tools/make_tiny_models.py [NAME ...]
@@ -26,7 +27,7 @@ import gguf
 import numpy as np
 import torch
 import transformers
-from transformers import AutoConfig, AutoModelForCausalLM
+from transformers import AutoConfig, AutoModelForCausalLM, DynamicCache
 
 TESTDATA = pathlib.Path(__file__).parent.parent / "tests/worker/model/testdata/tiny"
 COLUMNS = 16  # token ids whose logits are kept
@@ -186,6 +187,15 @@ def save_folder(name, spec, folder):
     path.write_text(json.dumps(saved, indent=1, sort_keys=True) + "\n")
 
 
+class HalfCache(DynamicCache):
+    def update(self, key_states, value_states, *args, **kwargs):
+        return super().update(key_states.half().float(), value_states.half().float(), *args, **kwargs)
+
+
+def rows_of(logits):
+    return ",\n".join("  [" + ", ".join(f"{value:.6g}" for value in row) + "]" for row in logits.tolist())
+
+
 def run(folder, spec):
     model = AutoModelForCausalLM.from_pretrained(
         folder, dtype=torch.float32, attn_implementation="eager")
@@ -194,19 +204,20 @@ def run(folder, spec):
     tokens = torch.randint(vocabulary, (spec["tokens"],), generator=generator)
     with torch.no_grad():
         logits = model(tokens[None]).logits[0]
+        rounded = model(tokens[None], past_key_values=HalfCache(config=model.config)).logits[0]
     columns = sorted(
         {0, vocabulary - 1}
         | set(torch.randperm(vocabulary, generator=generator)[: spec.get("columns", COLUMNS) - 2].tolist()))
-    kept = logits[:, columns].tolist()
-    rows = ",\n".join("  [" + ", ".join(f"{value:.6g}" for value in row) + "]" for row in kept)
     (folder / "expected.json").write_text(
         "{\n"
         f' "transformers": "{transformers.__version__}",\n'
         f' "tokens": {tokens.tolist()},\n'
         f' "columns": {columns},\n'
-        f' "logits": [\n{rows}\n ]\n'
+        f' "logits": [\n{rows_of(logits[:, columns])}\n ],\n'
+        f' "logits_with_half_kv": [\n{rows_of(rounded[:, columns])}\n ]\n'
         "}\n")
-    print(f"{folder.name}: logits have deviation {logits.std():.2f}, at most {logits.abs().max():.2f}")
+    print(f"{folder.name}: logits have deviation {logits.std():.2f}, at most {logits.abs().max():.2f};"
+          f" keys and values in float16 move them by up to {(rounded - logits).abs().max():.5f}")
     return model
 
 

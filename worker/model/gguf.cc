@@ -149,6 +149,17 @@ absl::StatusOr<std::vector<double>> GgufFile::GetFloats(std::string_view key) co
   return numbers;
 }
 
+absl::StatusOr<std::vector<bool>> GgufFile::GetBools(std::string_view key) const {
+  ASSIGN_OR_RETURN(const GgufValue* value, impl_->Find(key));
+  if (!value->is_array || value->element_type != GgufValueType::kBool) {
+    return WrongGgufType(key, *value, "an array of bools");
+  }
+  std::vector<bool> flags;
+  flags.reserve(value->count);
+  for (size_t i = 0; i < value->count; ++i) flags.push_back(value->bytes[i] != std::byte{0});
+  return flags;
+}
+
 const ModelTensor* GgufFile::FindTensor(std::string_view name) const {
   const auto found = impl_->by_name_.find(name);
   return found == impl_->by_name_.end() ? nullptr : found->second;

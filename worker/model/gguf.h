@@ -60,6 +60,7 @@ class GgufFile final : public TensorSource {
   absl::StatusOr<std::vector<std::string_view>> GetStrings(std::string_view key) const;
   absl::StatusOr<std::vector<int64_t>> GetInts(std::string_view key) const;
   absl::StatusOr<std::vector<double>> GetFloats(std::string_view key) const;
+  absl::StatusOr<std::vector<bool>> GetBools(std::string_view key) const;
 
   // nullptr when there is none of that name.
   const ModelTensor* FindTensor(std::string_view name) const override;

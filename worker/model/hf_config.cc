@@ -39,18 +39,24 @@ struct Family {
   LocalLayers local_layers = LocalLayers::kNone;
   int32_t sliding_window = 4096;
   bool tied_embeddings = false;
-  bool qkv_bias = false;  // always, whatever attention_bias says
+  bool qkv_bias = false;        // always, whatever attention_bias says
+  bool attention_bias = false;  // it has that field, for biases of q, k, v and the output
+  bool mlp_bias = false;        // it has that field
   bool qk_norm = false;
   bool gemma = false;  // embedding scale, 1 + w norms, gelu
   bool post_norms = false;
   double query_scale = 0;  // query_pre_attn_scalar; 0: the family has neither it nor soft caps
-  double attention_soft_cap = 0;
+  double attention_soft_cap = 0;  // 0: whatever the field says
   double logit_soft_cap = 0;
 };
 
 // transformers 5.23, models/*/configuration_*.py.
 constexpr Family kFamilies[] = {
-    {.model_type = "llama", .vocabulary_size = 32000, .context_tokens = 2048},
+    {.model_type = "llama",
+     .vocabulary_size = 32000,
+     .context_tokens = 2048,
+     .attention_bias = true,
+     .mlp_bias = true},
     {.model_type = "mistral",
      .vocabulary_size = 32000,
      .kv_head_count = 8,
@@ -68,6 +74,7 @@ constexpr Family kFamilies[] = {
      .head_size = 128,
      .context_tokens = 32768,
      .local_layers = LocalLayers::kFromMaximum,
+     .attention_bias = true,
      .qk_norm = true},
     {.model_type = "gemma",
      .vocabulary_size = 256000,
@@ -76,6 +83,7 @@ constexpr Family kFamilies[] = {
      .head_size = 256,
      .context_tokens = 8192,
      .tied_embeddings = true,
+     .attention_bias = true,
      .gemma = true},
     {.model_type = "gemma2",
      .vocabulary_size = 256000,
@@ -85,6 +93,7 @@ constexpr Family kFamilies[] = {
      .context_tokens = 8192,
      .local_layers = LocalLayers::kAlternating,
      .tied_embeddings = true,
+     .attention_bias = true,
      .gemma = true,
      .post_norms = true,
      .query_scale = 256,
@@ -100,6 +109,7 @@ constexpr Family kFamilies[] = {
      .local_rope_theta = 1e4,
      .local_layers = LocalLayers::kPattern,
      .tied_embeddings = true,
+     .attention_bias = true,
      .qk_norm = true,
      .gemma = true,
      .post_norms = true,
@@ -112,10 +122,6 @@ struct Nest {
   std::string_view text_model_type;  // where text_config doesn't say
 };
 constexpr Nest kNests[] = {{"gemma3", "gemma3_text"}, {"mistral3", "mistral"}};
-
-// Fields that change the forward pass in a way that we can't run, unless they are false.
-constexpr std::string_view kRefusedFlags[] = {"attention_bias", "mlp_bias",
-                                              "use_bidirectional_attention"};
 
 absl::StatusOr<const Family*> FindFamily(const JsonObject& config, std::string_view otherwise) {
   ASSIGN_OR_RETURN(const std::string name, otherwise.empty()
@@ -132,12 +138,11 @@ absl::StatusOr<const Family*> FindFamily(const JsonObject& config, std::string_v
 }
 
 absl::Status RefuseVariants(const JsonObject& config) {
-  for (const std::string_view flag : kRefusedFlags) {
-    ASSIGN_OR_RETURN(const bool set, config.BoolOr(flag, false));
-    if (set) {
-      return absl::UnimplementedError(
-          absl::StrCat(config.NameOf(flag), " is true; this build runs models without"));
-    }
+  constexpr std::string_view kBidirectional = "use_bidirectional_attention";
+  ASSIGN_OR_RETURN(const bool bidirectional, config.BoolOr(kBidirectional, false));
+  if (bidirectional) {
+    return absl::UnimplementedError(
+        absl::StrCat(config.NameOf(kBidirectional), " is true; this build runs models without"));
   }
   ASSIGN_OR_RETURN(const bool causal, config.BoolOr("is_causal", true));
   if (!causal) {
@@ -218,6 +223,18 @@ absl::Status ReadHeads(const JsonObject& config, const Family& family, ModelSpec
         " elements exceed the limit of ", Limits::kHiddenSizeMax, " in all"));
   }
   spec.rope_size = spec.head_size;
+  return absl::OkStatus();
+}
+
+absl::Status ReadBiases(const JsonObject& config, const Family& family, ModelSpec& spec) {
+  spec.qkv_bias = family.qkv_bias;
+  if (family.attention_bias) {
+    ASSIGN_OR_RETURN(spec.qkv_bias, config.BoolOr("attention_bias", false));
+    spec.attention_output_bias = spec.qkv_bias;
+  }
+  if (family.mlp_bias) {
+    ASSIGN_OR_RETURN(spec.ffn_bias, config.BoolOr("mlp_bias", false));
+  }
   return absl::OkStatus();
 }
 
@@ -312,8 +329,10 @@ absl::Status ReadGemma(const JsonObject& config, const Family& family, ModelSpec
   ASSIGN_OR_RETURN(const double scalar,
                    config.FloatOr("query_pre_attn_scalar", family.query_scale, 1e-3, 1e6));
   spec.attention_scale = static_cast<float>(1 / std::sqrt(scalar));
-  ASSIGN_OR_RETURN(spec.attention_soft_cap,
-                   ReadSoftCap(config, "attn_logit_softcapping", family.attention_soft_cap));
+  if (family.attention_soft_cap > 0) {
+    ASSIGN_OR_RETURN(spec.attention_soft_cap,
+                     ReadSoftCap(config, "attn_logit_softcapping", family.attention_soft_cap));
+  }
   ASSIGN_OR_RETURN(spec.logit_soft_cap,
                    ReadSoftCap(config, "final_logit_softcapping", family.logit_soft_cap));
   return absl::OkStatus();
@@ -325,10 +344,10 @@ absl::StatusOr<ModelSpec> ReadDecoder(const JsonObject& config, const Family& fa
   ModelSpec spec;
   spec.architecture = std::string(family.model_type);
   spec.rope_layout = ModelSpec::RopeLayout::kHalves;
-  spec.qkv_bias = family.qkv_bias;
   spec.qk_norm = family.qk_norm;
   RETURN_IF_ERROR(ReadSizes(config, family, spec));
   RETURN_IF_ERROR(ReadHeads(config, family, spec));
+  RETURN_IF_ERROR(ReadBiases(config, family, spec));
   ASSIGN_OR_RETURN(spec.activation, ReadActivation(config, family));
   RETURN_IF_ERROR(ReadWindow(config, family, spec));
   RETURN_IF_ERROR(ReadHfRope(config, family.rope_theta, family.local_rope_theta, spec));

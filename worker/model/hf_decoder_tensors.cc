@@ -37,12 +37,13 @@ struct LayerRow {
   std::string_view hf;
   std::string_view gguf;
   bool (*is_part_of)(const ModelSpec& spec);
-  bool optional = false;
 };
 bool Always(const ModelSpec& /*spec*/) { return true; }
 bool WithPostNorms(const ModelSpec& spec) { return spec.post_norms; }
 bool WithoutPostNorms(const ModelSpec& spec) { return !spec.post_norms; }
 bool WithQkvBias(const ModelSpec& spec) { return spec.qkv_bias; }
+bool WithOutputBias(const ModelSpec& spec) { return spec.attention_output_bias; }
+bool WithFfnBias(const ModelSpec& spec) { return spec.ffn_bias; }
 bool WithQkNorm(const ModelSpec& spec) { return spec.qk_norm; }
 constexpr LayerRow kLayerRows[] = {
     {"input_layernorm.weight", "attn_norm.weight", Always},
@@ -56,10 +57,10 @@ constexpr LayerRow kLayerRows[] = {
     {"self_attn.q_proj.bias", "attn_q.bias", WithQkvBias},
     {"self_attn.k_proj.bias", "attn_k.bias", WithQkvBias},
     {"self_attn.v_proj.bias", "attn_v.bias", WithQkvBias},
-    {"self_attn.o_proj.bias", "attn_output.bias", WithQkvBias, /*optional=*/true},
-    {"mlp.gate_proj.bias", "ffn_gate.bias", Always, /*optional=*/true},
-    {"mlp.up_proj.bias", "ffn_up.bias", Always, /*optional=*/true},
-    {"mlp.down_proj.bias", "ffn_down.bias", Always, /*optional=*/true},
+    {"self_attn.o_proj.bias", "attn_output.bias", WithOutputBias},
+    {"mlp.gate_proj.bias", "ffn_gate.bias", WithFfnBias},
+    {"mlp.up_proj.bias", "ffn_up.bias", WithFfnBias},
+    {"mlp.down_proj.bias", "ffn_down.bias", WithFfnBias},
     {"self_attn.q_norm.weight", "attn_q_norm.weight", WithQkNorm},
     {"self_attn.k_norm.weight", "attn_k_norm.weight", WithQkNorm},
     // One name for two things: the norm before the feed-forward, or after the attention.
@@ -106,8 +107,7 @@ absl::Status TakeLayer(const Prefix& prefix, int32_t layer, const ModelSpec& spe
     const std::string hf_name =
         absl::StrCat(std::string(prefix.decoder), "layers.", layer, ".", std::string(row.hf));
     std::string gguf_name = absl::StrCat("blk.", layer, ".", std::string(row.gguf));
-    RETURN_IF_ERROR(row.optional ? map.TakeIfThere(hf_name, std::move(gguf_name))
-                                 : map.Take(hf_name, std::move(gguf_name)));
+    RETURN_IF_ERROR(map.Take(hf_name, std::move(gguf_name)));
   }
   return absl::OkStatus();
 }

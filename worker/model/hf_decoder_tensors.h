@@ -11,8 +11,8 @@
 namespace spillway {
 
 // A decoder's tensors out of a Hugging Face folder, under GGUF's names: every one that `spec`
-// needs, and biases where the files have them. A checkpoint of several parts
-// ("model.language_model.layers.0…" beside a vision tower) gives its text part.
+// needs. A checkpoint of several parts ("model.language_model.layers.0…" beside a vision tower)
+// gives its text part.
 //
 // Sets spec.tied_embeddings to what the tensors say: a head of its own counts, unless the config
 // ties it and it is the same. `config_text` goes into HeaderHash().

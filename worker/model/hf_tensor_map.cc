@@ -49,10 +49,6 @@ absl::Status HfTensorMap::Take(const std::string& hf_name, std::string gguf_name
   return absl::OkStatus();
 }
 
-absl::Status HfTensorMap::TakeIfThere(const std::string& hf_name, std::string gguf_name) {
-  return Find(hf_name) == nullptr ? absl::OkStatus() : Take(hf_name, std::move(gguf_name));
-}
-
 absl::StatusOr<std::unique_ptr<TensorSource>> HfTensorMap::Finish(
     std::string_view config_text, std::span<const std::string_view> prefixes,
     std::span<const std::string_view> suffixes, std::string_view what) && {

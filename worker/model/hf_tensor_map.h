@@ -28,8 +28,6 @@ class HfTensorMap {
 
   // INVALID_ARGUMENT: there is no such tensor. UNIMPLEMENTED: its dtype isn't BF16, F16 or F32.
   absl::Status Take(const std::string& hf_name, std::string gguf_name);
-  // The same where there is one.
-  absl::Status TakeIfThere(const std::string& hf_name, std::string gguf_name);
   // One of that name, if any, is not needed.
   void Ignore(const std::string& hf_name) { taken_.insert(hf_name); }
 

@@ -1,50 +1,89 @@
 #include "worker/model/model_spec.h"
 
-#include <algorithm>
-#include <optional>
+#include <cmath>
+#include <utility>
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "common/status_macros.h"
+#include "worker/model/gguf_keys.h"
+#include "worker/model/gguf_rope.h"
 
 namespace spillway {
 namespace {
 
-struct ArchitectureRow {
+using Limits = ModelSpecLimits;
+
+// A general.architecture: what its forward pass is, and what its files leave unsaid (as llama.cpp's
+// src/models/*.cpp has it, where that isn't against transformers).
+struct Architecture {
   std::string_view name;
-  ModelSpec::RopeLayout rope_layout;
-  bool qkv_bias;
-  bool qk_norm;
+  ModelSpec::RopeLayout rope_layout = ModelSpec::RopeLayout::kHalves;
+  GgufRopeDefaults rope;
+  bool qkv_bias = false;  // required; any architecture may have biases
+  bool qk_norm = false;
+  bool gemma = false;  // embedding scale, GELU; files have norms with 1 added
+  bool post_norms = false;
+
+  int32_t sliding_window = 0;
+  // All but every such layer are local, where there is a window: 0: all are; kSaid: the file must
+  // say.
+  static constexpr int32_t kSaid = -1;
+  int32_t window_pattern = kSaid;
+
+  // Soft caps where the file has none; kNone: the architecture has none.
+  static constexpr double kNone = -1;
+  double attention_soft_cap = kNone;
+  double logit_soft_cap = kNone;
+  // The largest model's attention scale is 1 / sqrt(hidden / heads) and not 1 / sqrt(head_size).
+  // Its number of layers tells it.
+  int32_t largest_layer_count = 0;
 };
 
-// A row is added when the decoder can run it and a fixture of its logits says so.
-constexpr ArchitectureRow kArchitectures[] = {
-    {"llama", ModelSpec::RopeLayout::kInterleaved, /*qkv_bias=*/false, /*qk_norm=*/false},
+// A row is added when the decoder can run it and a fixture of its logits says so
+// (tests/worker/model/tiny_models_test.cc).
+constexpr Architecture kArchitectures[] = {
+    {.name = "llama",
+     .rope_layout = ModelSpec::RopeLayout::kInterleaved,
+     .rope = {.factors = true},
+     .window_pattern = 0},  // Mistral's files, too
+    // What newer converters make of Mistral Small 3 and Ministral 3.
+    {.name = "mistral3",
+     .rope_layout = ModelSpec::RopeLayout::kInterleaved,
+     .rope = {.factors = true},
+     .window_pattern = 0},
+    {.name = "qwen2", .qkv_bias = true},
+    {.name = "qwen3", .qk_norm = true},
+    {.name = "gemma", .gemma = true},
+    {.name = "gemma2",
+     .gemma = true,
+     .post_norms = true,
+     .sliding_window = 4096,
+     .window_pattern = 2,
+     .attention_soft_cap = 50,
+     .logit_soft_cap = 30,
+     .largest_layer_count = 46},
+    {.name = "gemma3",
+     .rope = {.base = 1e6, .local_base = 1e4},
+     .qk_norm = true,
+     .gemma = true,
+     .post_norms = true,
+     .window_pattern = 6,
+     .logit_soft_cap = 0,
+     .largest_layer_count = 62},
 };
 
-// Keys (after "ARCHITECTURE.") that change the forward pass in a way that we can't run, unless they
-// have the value at which they do nothing.
+// Keys that change the forward pass in a way that we can't run, unless they have the value at which
+// they do nothing.
 struct NeutralValue {
   std::string_view key;
   double value;
 };
 constexpr NeutralValue kNeutralValues[] = {
-    {"expert_count", 0},
-    {"expert_used_count", 0},
-    {"attention.sliding_window", 0},
-    {"attention.max_alibi_bias", 0},
-    {"attention.clamp_kqv", 0},
-    {"attention.scale", 0},
-    {"attention.causal", 1},
-    {"use_parallel_residual", 0},
-    {"embedding_scale", 1},
-    {"residual_scale", 1},
+    {"expert_count", 0},          {"expert_used_count", 0}, {"attention.max_alibi_bias", 0},
+    {"attention.clamp_kqv", 0},   {"attention.causal", 1},  {"attention.temperature_scale", 0},
+    {"use_parallel_residual", 0}, {"embedding_scale", 1},   {"residual_scale", 1},
     {"logit_scale", 1},
-    {"attn_logit_softcapping", 0},
-    {"final_logit_softcapping", 0},
-    {"rope.scale_linear", 1},
-    {"rope.scaling.factor", 1},
-    {"rope.scaling.attn_factor", 1},
 };
 
 // Tensors that stand for a variant which we can't run.
@@ -53,19 +92,19 @@ struct RefusedTensor {
   const char* meaning;
 };
 constexpr RefusedTensor kRefusedTensors[] = {
-    {"rope_freqs.weight", "scaled rope frequencies (llama3)"},
-    {"rope_factors_long.weight", "scaled rope frequencies (longrope)"},
-    {"rope_factors_short.weight", "scaled rope frequencies (longrope)"},
-    {"blk.0.attn_q_norm.weight", "normalised queries"},
-    {"blk.0.attn_q.bias", "a bias of the queries"},
-    {"blk.0.attn_output.bias", "a bias of the attention's output"},
-    {"blk.0.ffn_gate.bias", "a bias of the feed-forward layer"},
+    {"blk.0.attn_qkv.weight", "queries, keys and values in one"},
+    {"blk.0.attn_sinks.weight", "attention sinks"},
+    {"blk.0.attn_sub_norm.weight", "a norm inside the attention"},
+    {"blk.0.ffn_sub_norm.weight", "a norm inside the feed-forward layer"},
+    {"blk.0.attn_norm.bias", "a bias of a norm"},
+    {"blk.0.attn_q.scale", "scaled weights"},
+    {"output_norm.bias", "a bias of a norm"},
     {"output.bias", "a bias of the head"},
 };
 
-absl::StatusOr<const ArchitectureRow*> FindArchitecture(std::string_view name) {
+absl::StatusOr<const Architecture*> FindArchitecture(std::string_view name) {
   std::string known;
-  for (const ArchitectureRow& row : kArchitectures) {
+  for (const Architecture& row : kArchitectures) {
     if (row.name == name) return &row;
     absl::StrAppend(&known, known.empty() ? "" : ", ", std::string(row.name));
   }
@@ -73,117 +112,38 @@ absl::StatusOr<const ArchitectureRow*> FindArchitecture(std::string_view name) {
                                                std::string(name), "\"; this build runs: ", known));
 }
 
-// A number of any type; nullopt when the key is missing.
-absl::StatusOr<std::optional<double>> OptionalNumber(const GgufFile& file, std::string_view key) {
-  if (!file.Has(key)) return std::nullopt;
-  if (const auto number = file.GetInt(key); number.ok()) return static_cast<double>(*number);
-  if (const auto flag = file.GetBool(key); flag.ok()) return *flag ? 1.0 : 0.0;
-  ASSIGN_OR_RETURN(const double number, file.GetFloat(key));
-  return number;
+absl::Status RefuseTensor(const GgufFile& file, const RefusedTensor& refused) {
+  if (file.FindTensor(refused.name) == nullptr) return absl::OkStatus();
+  return absl::UnimplementedError(absl::StrCat("GGUF: the tensor ", refused.name, " stands for ",
+                                               refused.meaning, ", which this build can't run"));
 }
 
-// Reads the hyper-parameters under "ARCHITECTURE.".
-class Reader {
- public:
-  Reader(const GgufFile& file, std::string_view architecture)
-      : file_(file), prefix_(std::string(architecture) + ".") {}
-
-  std::string Key(std::string_view key) const { return prefix_ + std::string(key); }
-
-  // In [low, high].
-  absl::StatusOr<int32_t> Int(std::string_view key, int32_t low, int32_t high) const {
-    RETURN_IF_ERROR(Require(Key(key)));
-    ASSIGN_OR_RETURN(const int64_t value, file_.GetInt(Key(key)));
-    if (value < low || value > high) return OutOfRange<int64_t>(key, value, low, high);
-    return static_cast<int32_t>(value);
-  }
-  absl::StatusOr<int32_t> IntOr(std::string_view key, int32_t otherwise, int32_t low,
-                                int32_t high) const {
-    if (file_.Has(Key(key))) return Int(key, low, high);
-    return otherwise;
-  }
-  // In [low, high], and so finite.
-  absl::StatusOr<float> Float(std::string_view key, double low, double high) const {
-    RETURN_IF_ERROR(Require(Key(key)));
-    ASSIGN_OR_RETURN(const double value, file_.GetFloat(Key(key)));
-    if (!(value >= low && value <= high)) return OutOfRange(key, value, low, high);
-    return static_cast<float>(value);
-  }
-  absl::StatusOr<float> FloatOr(std::string_view key, float otherwise, double low,
-                                double high) const {
-    if (file_.Has(Key(key))) return Float(key, low, high);
-    return otherwise;
-  }
-
-  absl::Status RefuseVariants() const;
-
- private:
-  absl::Status Require(const std::string& key) const {
-    if (file_.Has(key)) return absl::OkStatus();
-    return absl::InvalidArgumentError(absl::StrCat("GGUF: the file has no ", key));
-  }
-  template <typename T>
-  absl::Status OutOfRange(std::string_view key, T value, T low, T high) const {
-    return absl::InvalidArgumentError(
-        absl::StrCat("GGUF: ", Key(key), " is ", value, ", beyond ", low, " to ", high));
-  }
-
-  const GgufFile& file_;
-  const std::string prefix_;
-};
-
-absl::Status Reader::RefuseVariants() const {
+absl::Status RefuseVariants(const GgufKeys& keys, const Architecture& row) {
   for (const NeutralValue& neutral : kNeutralValues) {
-    ASSIGN_OR_RETURN(const std::optional<double> value, OptionalNumber(file_, Key(neutral.key)));
-    if (value.has_value() && *value != neutral.value) {
-      return absl::UnimplementedError(absl::StrCat("GGUF: ", Key(neutral.key), " is ", *value,
-                                                   "; this build runs models with ", neutral.value,
-                                                   " or without it"));
-    }
-  }
-  for (const std::string_view key : file_.KeysWithPrefix(Key("rope.scaling."))) {
-    const std::string_view name = key.substr(prefix_.size());
-    if (name == "rope.scaling.type") {
-      ASSIGN_OR_RETURN(const std::string_view type, file_.GetString(key));
-      if (type == "none") continue;
-      return absl::UnimplementedError(absl::StrCat("GGUF: ", std::string(key), " is \"",
-                                                   std::string(type), "\"; this build runs: none"));
-    }
-    // The first two are in the table above; the others only describe how the model was trained.
-    if (name == "rope.scaling.factor" || name == "rope.scaling.attn_factor" ||
-        name == "rope.scaling.finetuned" || name == "rope.scaling.original_context_length") {
-      continue;
-    }
-    return absl::UnimplementedError(
-        absl::StrCat("GGUF: ", std::string(key), " asks for rope scaling; this build runs none"));
+    RETURN_IF_ERROR(keys.RequireNeutral(neutral.key, neutral.value));
   }
   for (const RefusedTensor& refused : kRefusedTensors) {
-    if (file_.FindTensor(refused.name) != nullptr) {
-      return absl::UnimplementedError(absl::StrCat("GGUF: the tensor ", refused.name,
-                                                   " stands for ", refused.meaning,
-                                                   ", which this build can't run"));
-    }
+    RETURN_IF_ERROR(RefuseTensor(keys.file(), refused));
   }
-  return absl::OkStatus();
+  if (row.qk_norm) return absl::OkStatus();
+  return RefuseTensor(keys.file(), {"blk.0.attn_q_norm.weight", "normalised queries"});
 }
 
-absl::Status ReadHeads(const Reader& reader, ModelSpec& spec) {
-  using Limits = ModelSpecLimits;
-  ASSIGN_OR_RETURN(spec.head_count, reader.Int("attention.head_count", 1, Limits::kHeadsMax));
+absl::Status ReadHeads(const GgufKeys& keys, ModelSpec& spec) {
+  ASSIGN_OR_RETURN(spec.head_count, keys.Int("attention.head_count", 1, Limits::kHeadsMax));
   ASSIGN_OR_RETURN(spec.kv_head_count,
-                   reader.IntOr("attention.head_count_kv", spec.head_count, 1, Limits::kHeadsMax));
+                   keys.IntOr("attention.head_count_kv", spec.head_count, 1, Limits::kHeadsMax));
   if (spec.head_count % spec.kv_head_count != 0) {
     return absl::InvalidArgumentError(absl::StrCat(
-        "GGUF: ", reader.Key("attention.head_count"), " is ", spec.head_count,
-        ", not a multiple of ", reader.Key("attention.head_count_kv"), ", ", spec.kv_head_count));
+        "GGUF: ", keys.Full("attention.head_count"), " is ", spec.head_count,
+        ", not a multiple of ", keys.Full("attention.head_count_kv"), ", ", spec.kv_head_count));
   }
-  ASSIGN_OR_RETURN(spec.head_size,
-                   reader.IntOr("attention.key_length", 0, 1, Limits::kHeadSizeMax));
+  ASSIGN_OR_RETURN(spec.head_size, keys.IntOr("attention.key_length", 0, 1, Limits::kHeadSizeMax));
   if (spec.head_size == 0) {
     if (spec.hidden_size % spec.head_count != 0) {
       return absl::InvalidArgumentError(absl::StrCat(
-          "GGUF: ", reader.Key("embedding_length"), " is ", spec.hidden_size,
-          ", not a multiple of ", reader.Key("attention.head_count"), ", ", spec.head_count));
+          "GGUF: ", keys.Full("embedding_length"), " is ", spec.hidden_size, ", not a multiple of ",
+          keys.Full("attention.head_count"), ", ", spec.head_count));
     }
     spec.head_size = spec.hidden_size / spec.head_count;
   }
@@ -192,25 +152,22 @@ absl::Status ReadHeads(const Reader& reader, ModelSpec& spec) {
                                                    " elements: not an even number up to ",
                                                    Limits::kHeadSizeMax));
   }
-  ASSIGN_OR_RETURN(const int32_t value_size,
-                   reader.IntOr("attention.value_length", spec.head_size, 1, Limits::kHeadSizeMax));
-  if (value_size != spec.head_size) {
-    return absl::UnimplementedError(absl::StrCat(
-        "GGUF: ", reader.Key("attention.value_length"), " is ", value_size, ", unlike the keys' ",
-        spec.head_size, "; this build runs models where they are equal"));
-  }
   if (spec.head_count * spec.head_size > Limits::kHiddenSizeMax) {
     return absl::InvalidArgumentError(absl::StrCat("GGUF: ", spec.head_count, " heads of ",
                                                    spec.head_size, " elements exceed the limit of ",
                                                    Limits::kHiddenSizeMax, " in all"));
   }
   ASSIGN_OR_RETURN(spec.rope_size,
-                   reader.IntOr("rope.dimension_count", spec.head_size, 2, spec.head_size));
+                   keys.IntOr("rope.dimension_count", spec.head_size, 2, spec.head_size));
   if (spec.rope_size % 2 != 0) {
-    return absl::InvalidArgumentError(absl::StrCat("GGUF: ", reader.Key("rope.dimension_count"),
+    return absl::InvalidArgumentError(absl::StrCat("GGUF: ", keys.Full("rope.dimension_count"),
                                                    " is ", spec.rope_size, ", an odd number"));
   }
-  return absl::OkStatus();
+  for (const char* const key :
+       {"attention.value_length", "attention.key_length_swa", "attention.value_length_swa"}) {
+    RETURN_IF_ERROR(keys.RequireNeutral(key, spec.head_size));
+  }
+  return keys.RequireNeutral("rope.dimension_count_swa", spec.rope_size);
 }
 
 // A table [vocabulary, hidden] that rows are taken from or multiplied with.
@@ -226,20 +183,20 @@ absl::Status CheckTable(const ModelTensor& tensor, const ModelSpec& spec) {
                                                  spec.vocabulary_size));
 }
 
-absl::Status ReadVocabulary(const GgufFile& file, const Reader& reader, ModelSpec& spec) {
+absl::Status ReadVocabulary(const GgufKeys& keys, ModelSpec& spec) {
+  const GgufFile& file = keys.file();
   const ModelTensor* embedding = file.FindTensor("token_embd.weight");
   if (embedding == nullptr) {
     return absl::InvalidArgumentError("GGUF: the file has no tensor token_embd.weight");
   }
   const int64_t rows = embedding->dims.size() == 2 ? embedding->dims[1] : 0;
-  if (rows < 1 || rows > ModelSpecLimits::kVocabularyMax) {
+  if (rows < 1 || rows > Limits::kVocabularyMax) {
     return absl::InvalidArgumentError(absl::StrCat("GGUF: token_embd.weight has ", rows,
-                                                   " rows, beyond 1 to ",
-                                                   ModelSpecLimits::kVocabularyMax));
+                                                   " rows, beyond 1 to ", Limits::kVocabularyMax));
   }
   // The key is optional and says the same as the table.
-  ASSIGN_OR_RETURN(spec.vocabulary_size, reader.IntOr("vocab_size", static_cast<int32_t>(rows), 1,
-                                                      ModelSpecLimits::kVocabularyMax));
+  ASSIGN_OR_RETURN(spec.vocabulary_size,
+                   keys.IntOr("vocab_size", static_cast<int32_t>(rows), 1, Limits::kVocabularyMax));
   RETURN_IF_ERROR(CheckTable(*embedding, spec));
   const ModelTensor* head = file.FindTensor("output.weight");
   spec.tied_embeddings = head == nullptr;
@@ -247,62 +204,113 @@ absl::Status ReadVocabulary(const GgufFile& file, const Reader& reader, ModelSpe
   return absl::OkStatus();
 }
 
-// Activations are quantised per 32 values (DESIGN §6), and so must divide whatever a quantised
-// matrix is multiplied with.
-absl::Status CheckQuantisedSizes(const GgufFile& file, const ModelSpec& spec) {
-  constexpr int32_t kActivationBlock = 32;
-  const std::span<const ModelTensor> tensors = file.tensors();
-  const bool quantised = std::any_of(tensors.begin(), tensors.end(), [](const ModelTensor& tensor) {
-    return IsQuantised(tensor.type);
-  });
-  if (!quantised) return absl::OkStatus();
-  const struct {
-    const char* name;
-    int32_t size;
-  } sizes[] = {{"the embedding length", spec.hidden_size},
-               {"the feed-forward length", spec.intermediate_size},
-               {"heads x head size", spec.head_count * spec.head_size}};
-  for (const auto& [name, size] : sizes) {
-    if (size % kActivationBlock != 0) {
-      return absl::InvalidArgumentError(absl::StrCat("GGUF: ", name, " is ", size,
-                                                     ", not a multiple of ", kActivationBlock,
-                                                     " as quantised weights need"));
-    }
+// Which layers are local: a flag for each, or a number n: all but every n-th.
+absl::StatusOr<std::vector<bool>> ReadLocalLayers(const GgufKeys& keys, const Architecture& row,
+                                                  int32_t layer_count) {
+  constexpr const char* kPattern = "attention.sliding_window_pattern";
+  if (const auto flags = keys.file().GetBools(keys.Full(kPattern)); flags.ok()) {
+    if (flags->size() == static_cast<size_t>(layer_count)) return flags;
+    return absl::InvalidArgumentError(absl::StrCat("GGUF: ", keys.Full(kPattern), " has ",
+                                                   flags->size(), " entries for ", layer_count,
+                                                   " layers"));
+  }
+  ASSIGN_OR_RETURN(const int32_t pattern,
+                   keys.IntOr(kPattern, row.window_pattern, 0, Limits::kLayersMax));
+  if (pattern == Architecture::kSaid) {
+    return absl::UnimplementedError(
+        absl::StrCat("GGUF: the file has ", keys.Full("attention.sliding_window"), " and no ",
+                     keys.Full(kPattern), " to say for which layers it is"));
+  }
+  std::vector<bool> local;
+  for (int32_t layer = 0; layer < layer_count; ++layer) {
+    local.push_back(pattern == 0 || (layer + 1) % pattern != 0);
+  }
+  return local;
+}
+
+absl::Status ReadWindow(const GgufKeys& keys, const Architecture& row, ModelSpec& spec) {
+  ASSIGN_OR_RETURN(spec.sliding_window, keys.IntOr("attention.sliding_window", row.sliding_window,
+                                                   0, Limits::kContextTokensMax));
+  if (spec.sliding_window == 0) return absl::OkStatus();
+  ASSIGN_OR_RETURN(spec.local_layers, ReadLocalLayers(keys, row, spec.layer_count));
+  return absl::OkStatus();
+}
+
+absl::StatusOr<float> ReadSoftCap(const GgufKeys& keys, std::string_view key, double otherwise) {
+  if (otherwise == Architecture::kNone) {
+    RETURN_IF_ERROR(keys.RequireNeutral(key, 0));
+    return 0.0f;
+  }
+  ASSIGN_OR_RETURN(const double cap, keys.FloatOr(key, otherwise, 0, 1e6));
+  return static_cast<float>(cap);
+}
+
+absl::Status ReadScales(const GgufKeys& keys, const Architecture& row, ModelSpec& spec) {
+  ASSIGN_OR_RETURN(spec.attention_soft_cap,
+                   ReadSoftCap(keys, "attn_logit_softcapping", row.attention_soft_cap));
+  ASSIGN_OR_RETURN(spec.logit_soft_cap,
+                   ReadSoftCap(keys, "final_logit_softcapping", row.logit_soft_cap));
+  ASSIGN_OR_RETURN(const double scale, keys.FloatOr("attention.scale", 0, 0, 1e6));
+  spec.attention_scale = static_cast<float>(scale);
+  if (!row.gemma) return absl::OkStatus();
+  spec.activation = ModelSpec::Activation::kGeluTanh;
+  spec.embedding_scale = std::sqrt(static_cast<float>(spec.hidden_size));
+  if (scale == 0 && spec.layer_count == row.largest_layer_count) {
+    const int32_t share = spec.hidden_size / spec.head_count;
+    spec.attention_scale = 1.0f / std::sqrt(static_cast<float>(share));
   }
   return absl::OkStatus();
+}
+
+// What Ollama's converter once got wrong in the files that its library still has, known by the
+// names that it gives Gemma 3's ropes: a soft cap in the smallest model, no rope scaling in the
+// larger ones. (Its own engine corrects them so: model/models/gemma3/model_text.go.)
+void CorrectOllamasGemma3(const GgufKeys& keys, ModelSpec& spec) {
+  constexpr int32_t kLayersOf1B = 26;
+  constexpr int32_t kLayersOf4B = 34;
+  constexpr int32_t kLayersOf12B = 48;
+  constexpr int32_t kLayersOf27B = 62;
+  constexpr double kFactor = 8;
+  if (spec.architecture != "gemma3" || !keys.Has("rope.local.freq_base")) return;
+  const int32_t layers = spec.layer_count;
+  if (layers == kLayersOf1B) spec.logit_soft_cap = 0;
+  const bool large = layers == kLayersOf4B || layers == kLayersOf12B || layers == kLayersOf27B;
+  if (!large || keys.Has("rope.scaling.factor")) return;
+  for (double& frequency : spec.rope.frequencies) frequency /= kFactor;
 }
 
 }  // namespace
 
 absl::StatusOr<ModelSpec> ModelSpecFromGguf(const GgufFile& file) {
-  using Limits = ModelSpecLimits;
   if (!file.Has("general.architecture")) {
     return absl::InvalidArgumentError("GGUF: the file has no general.architecture");
   }
   ASSIGN_OR_RETURN(const std::string_view architecture, file.GetString("general.architecture"));
-  ASSIGN_OR_RETURN(const ArchitectureRow* row, FindArchitecture(architecture));
-  const Reader reader(file, row->name);
-  RETURN_IF_ERROR(reader.RefuseVariants());
+  ASSIGN_OR_RETURN(const Architecture* const row, FindArchitecture(architecture));
+  const GgufKeys keys(file, row->name);
+  RETURN_IF_ERROR(RefuseVariants(keys, *row));
 
   ModelSpec spec;
   spec.architecture = std::string(row->name);
   spec.rope_layout = row->rope_layout;
   spec.qkv_bias = row->qkv_bias;
   spec.qk_norm = row->qk_norm;
-  ASSIGN_OR_RETURN(spec.layer_count, reader.Int("block_count", 1, Limits::kLayersMax));
-  ASSIGN_OR_RETURN(spec.hidden_size, reader.Int("embedding_length", 1, Limits::kHiddenSizeMax));
+  spec.post_norms = row->post_norms;
+  ASSIGN_OR_RETURN(spec.layer_count, keys.Int("block_count", 1, Limits::kLayersMax));
+  ASSIGN_OR_RETURN(spec.hidden_size, keys.Int("embedding_length", 1, Limits::kHiddenSizeMax));
   ASSIGN_OR_RETURN(spec.intermediate_size,
-                   reader.Int("feed_forward_length", 1, Limits::kIntermediateSizeMax));
+                   keys.Int("feed_forward_length", 1, Limits::kIntermediateSizeMax));
   ASSIGN_OR_RETURN(spec.context_tokens_max,
-                   reader.Int("context_length", 1, Limits::kContextTokensMax));
-  RETURN_IF_ERROR(ReadHeads(reader, spec));
-  ASSIGN_OR_RETURN(spec.rms_norm_epsilon,
-                   reader.Float("attention.layer_norm_rms_epsilon", 1e-12, 1e-1));
-  // 10,000 is the paper's and what llama.cpp assumes.
-  ASSIGN_OR_RETURN(const float rope_base, reader.FloatOr("rope.freq_base", 10'000.0f, 1, 1e12));
-  spec.rope = MakeRope(rope_base, spec.rope_size);
-  RETURN_IF_ERROR(ReadVocabulary(file, reader, spec));
-  RETURN_IF_ERROR(CheckQuantisedSizes(file, spec));
+                   keys.Int("context_length", 1, Limits::kContextTokensMax));
+  RETURN_IF_ERROR(ReadHeads(keys, spec));
+  ASSIGN_OR_RETURN(const double epsilon,
+                   keys.Float("attention.layer_norm_rms_epsilon", 1e-12, 1e-1));
+  spec.rms_norm_epsilon = static_cast<float>(epsilon);
+  RETURN_IF_ERROR(ReadGgufRope(keys, row->rope, spec));
+  RETURN_IF_ERROR(ReadWindow(keys, *row, spec));
+  RETURN_IF_ERROR(ReadScales(keys, *row, spec));
+  RETURN_IF_ERROR(ReadVocabulary(keys, spec));
+  CorrectOllamasGemma3(keys, spec);
   return spec;
 }
 

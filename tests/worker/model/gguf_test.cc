@@ -71,6 +71,7 @@ TEST(GgufTest, ReadsArrays) {
                         .Strings("none", {})
                         .Int32s("ints", {1, -2, 3})
                         .Uint64s("longs", {7})
+                        .RawArray("flags", 7, 3, std::string_view("\1\0\1", 3))
                         .Float32s("floats", {0.5f, -1})
                         .Float64s("doubles", {0.25}));
 
@@ -78,6 +79,7 @@ TEST(GgufTest, ReadsArrays) {
   EXPECT_THAT(*file->GetStrings("none"), IsEmpty());
   EXPECT_THAT(*file->GetInts("ints"), ElementsAre(1, -2, 3));
   EXPECT_THAT(*file->GetInts("longs"), ElementsAre(7));
+  EXPECT_THAT(*file->GetBools("flags"), ElementsAre(true, false, true));
   EXPECT_THAT(*file->GetFloats("floats"), ElementsAre(0.5, -1));
   EXPECT_THAT(*file->GetFloats("doubles"), ElementsAre(0.25));
 }
@@ -101,6 +103,7 @@ TEST(GgufTest, GettersSayWhatIsThereInstead) {
       {file->GetInt("huge").status(), absl::StatusCode::kInvalidArgument, "beyond"},
       {file->GetInts("huges").status(), absl::StatusCode::kInvalidArgument, "beyond"},
       {file->GetInts("int").status(), absl::StatusCode::kInvalidArgument, "int is a uint32"},
+      {file->GetBools("ints").status(), absl::StatusCode::kInvalidArgument, "ints is an array"},
       {file->GetFloat("int").status(), absl::StatusCode::kInvalidArgument, "not a float"},
       {file->GetFloats("ints").status(), absl::StatusCode::kInvalidArgument, "array of floats"},
       {file->GetBool("int").status(), absl::StatusCode::kInvalidArgument, "not a bool"},

@@ -134,6 +134,21 @@ TEST(HfConfigTest, QwensHaveTheirBiasesAndNorms) {
   EXPECT_TRUE(Spec("qwen3").qk_norm);
 }
 
+TEST(HfConfigTest, BiasesAreThoseThatTheFamilyHasAFieldFor) {
+  const ModelSpec llama = Spec("llama", R"("attention_bias":true)");
+  EXPECT_TRUE(llama.qkv_bias && llama.attention_output_bias);
+  EXPECT_FALSE(llama.ffn_bias);
+  EXPECT_TRUE(Spec("llama", R"("mlp_bias":true)").ffn_bias);
+  EXPECT_FALSE(Spec("llama", R"("mlp_bias":true)").qkv_bias);
+  EXPECT_TRUE(Spec("gemma2", R"("attention_bias":true)").attention_output_bias);
+  EXPECT_TRUE(Spec("qwen3", R"("attention_bias":true)").qkv_bias);
+  EXPECT_FALSE(Spec("qwen3", R"("mlp_bias":true)").ffn_bias);
+  // A Qwen2 has those of q, k and v only, a Mistral none.
+  EXPECT_TRUE(Spec("qwen2", R"("attention_bias":false)").qkv_bias);
+  EXPECT_FALSE(Spec("qwen2", R"("attention_bias":true)").attention_output_bias);
+  EXPECT_FALSE(Spec("mistral", R"("attention_bias":true)").qkv_bias);
+}
+
 TEST(HfConfigTest, GemmasHaveTheirScales) {
   const ModelSpec gemma = Spec("gemma", R"("hidden_act":"gelu")");
   EXPECT_EQ(gemma.norm_offset, 1);
@@ -156,6 +171,8 @@ TEST(HfConfigTest, GemmasHaveTheirScales) {
   EXPECT_TRUE(gemma3.post_norms && gemma3.qk_norm);
   EXPECT_FLOAT_EQ(gemma3.attention_scale, 1.0f / 16);
   EXPECT_EQ(gemma3.attention_soft_cap, 0);
+  EXPECT_EQ(Spec("gemma3_text", R"("attn_logit_softcapping":50.0)").attention_soft_cap, 0)
+      << "transformers' Gemma3Attention leaves it out";
   EXPECT_EQ(gemma3.logit_soft_cap, 0);
 }
 

@@ -80,22 +80,23 @@ TEST(HfDecoderTensorsTest, AnswerToGgufsNames) {
 TEST(HfDecoderTensorsTest, EveryVariantHasItsTensors) {
   SafetensorsBuilder builder = Decoder();
   for (const char* name :
-       {"q_proj.bias", "k_proj.bias", "v_proj.bias", "q_norm.weight", "k_norm.weight"}) {
-    builder.Zeros(std::string("model.layers.0.self_attn.") + name, "F16", 2, {3});
-  }
-  for (const char* name : {"self_attn.o_proj", "mlp.gate_proj", "mlp.up_proj", "mlp.down_proj"}) {
-    builder.Zeros(std::string("model.layers.0.") + name + ".bias", "F16", 2, {3});
+       {"self_attn.q_proj.bias", "self_attn.k_proj.bias", "self_attn.v_proj.bias",
+        "self_attn.o_proj.bias", "self_attn.q_norm.weight", "self_attn.k_norm.weight",
+        "mlp.gate_proj.bias", "mlp.up_proj.bias", "mlp.down_proj.bias"}) {
+    builder.Zeros(std::string("model.layers.0.") + name, "F16", 2, {3});
   }
   builder.Zeros("model.layers.0.pre_feedforward_layernorm.weight", "F16", 2, {7})
       .Zeros("model.layers.0.post_feedforward_layernorm.weight", "F16", 2, {9});
   ModelSpec spec = OneLayer();
   spec.tied_embeddings = spec.qkv_bias = spec.qk_norm = spec.post_norms = true;
+  spec.attention_output_bias = spec.ffn_bias = true;
 
   const Made made = Make(builder, spec);
 
   ASSERT_TRUE(made.tensors.ok()) << made.tensors.status();
   for (const char* name :
-       {"attn_q.bias", "attn_k.bias", "attn_v.bias", "attn_q_norm.weight", "attn_k_norm.weight"}) {
+       {"attn_q.bias", "attn_k.bias", "attn_v.bias", "attn_output.bias", "attn_q_norm.weight",
+        "attn_k_norm.weight", "ffn_gate.bias", "ffn_up.bias", "ffn_down.bias"}) {
     EXPECT_NE((*made.tensors)->FindTensor(std::string("blk.0.") + name), nullptr) << name;
   }
   EXPECT_THAT((*made.tensors)->FindTensor("blk.0.ffn_norm.weight")->dims, ElementsAre(7));
