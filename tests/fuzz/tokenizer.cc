@@ -14,6 +14,7 @@
 
 #include "common/check.h"
 #include "worker/text/byte_alphabet.h"
+#include "worker/text/merge_rules.h"
 
 namespace spillway {
 namespace {
@@ -33,13 +34,14 @@ std::unique_ptr<Tokenizer> Make(const char* family) {
   spec.types.resize(256, Type::kNormal);
   for (const char* text : {"<s>", "<s>s", "<t>"}) spec.tokens.emplace_back(text);
   spec.types.insert(spec.types.end(), {Type::kControl, Type::kControl, Type::kUserDefined});
-  for (const std::string merge : {"a b", "ab ab", "Ġ Ġ", "Ġ a", "s >", "Ã ¤"}) {
-    std::string text = merge;
+  const std::vector<std::string_view> merges = {"a b", "ab ab", "Ġ Ġ", "Ġ a", "s >", "Ã ¤"};
+  for (const std::string_view merge : merges) {
+    std::string text(merge);
     text.erase(text.find(' '), 1);
     spec.tokens.push_back(text);
     spec.types.push_back(Type::kNormal);
-    spec.merges.push_back(merge);
   }
+  spec.merges = *MergeRulesFromLines(spec.tokens, merges);
   return *Tokenizer::Create(std::move(spec));
 }
 

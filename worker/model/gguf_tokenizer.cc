@@ -11,6 +11,8 @@
 #include "absl/strings/str_cat.h"
 #include "common/status_macros.h"
 #include "worker/model/model_spec.h"
+#include "worker/text/end_of_text.h"
+#include "worker/text/merge_rules.h"
 
 namespace spillway {
 namespace {
@@ -18,28 +20,6 @@ namespace {
 using TokenType = TokenizerSpec::TokenType;
 
 constexpr size_t kChatTemplateBytesMax = 1 << 20;
-
-// Texts that end a turn or the text, in the models that llama.cpp knows (llama-vocab.cpp,
-// special_eog_ids): files often name only one of theirs as eos.
-constexpr std::array<std::string_view, 17> kEndOfTextMarkers = {
-    "<|eot_id|>",
-    "<|eom_id|>",
-    "<|im_end|>",
-    "<|end|>",
-    "<|endoftext|>",
-    "<eos>",
-    "<end_of_turn>",
-    "<turn|>",
-    "<|end_of_text|>",
-    "</s>",
-    "<EOT>",
-    "[EOT]",
-    "[EOS]",
-    "<|return|>",
-    "<|call|>",
-    "<end_of_utterance>",
-    "<｜end▁of▁sentence｜>",
-};
 
 // With these pre-tokenizers llama.cpp adds BOS where the file doesn't say whether to.
 constexpr std::array<std::string_view, 9> kAddBosByDefault = {
@@ -93,29 +73,11 @@ absl::StatusOr<TokenId> ReadTokenId(const GgufFile& file, std::string_view key,
 absl::Status ReadEndOfText(const GgufFile& file, TokenizerSpec& spec) {
   constexpr std::array<std::string_view, 2> kKeys = {"tokenizer.ggml.eot_token_id",
                                                      "tokenizer.ggml.eom_token_id"};
-  if (spec.eos >= 0) spec.end_of_text.push_back(spec.eos);
   for (const std::string_view key : kKeys) {
     ASSIGN_OR_RETURN(const TokenId id, ReadTokenId(file, key, spec.tokens.size()));
     if (id >= 0) spec.end_of_text.push_back(id);
   }
-  bool has_call = false;
-  bool has_return = false;
-  TokenId end = -1;
-  for (size_t i = 0; i < spec.tokens.size(); ++i) {
-    if (spec.types[i] != TokenType::kControl || !Contains(kEndOfTextMarkers, spec.tokens[i])) {
-      continue;
-    }
-    const auto id = static_cast<TokenId>(i);
-    spec.end_of_text.push_back(id);
-    has_call |= spec.tokens[i] == "<|call|>";
-    has_return |= spec.tokens[i] == "<|return|>";
-    if (spec.tokens[i] == "<|end|>") end = id;
-  }
-  // In the harmony format <|end|> ends a message, and an answer is several of them.
-  if (has_call && has_return && end != spec.eos) std::erase(spec.end_of_text, end);
-  std::sort(spec.end_of_text.begin(), spec.end_of_text.end());
-  const auto repeated = std::unique(spec.end_of_text.begin(), spec.end_of_text.end());
-  spec.end_of_text.erase(repeated, spec.end_of_text.end());
+  AddKnownEndOfText(spec);
   return absl::OkStatus();
 }
 
@@ -153,7 +115,7 @@ absl::StatusOr<TokenizerSpec> TokenizerSpecFromGguf(const GgufFile& file) {
   ASSIGN_OR_RETURN(spec.types, ReadTypes(file, spec.tokens.size()));
   ASSIGN_OR_RETURN(const std::vector<std::string_view> merges,
                    file.GetStrings("tokenizer.ggml.merges"));
-  spec.merges.assign(merges.begin(), merges.end());
+  ASSIGN_OR_RETURN(spec.merges, MergeRulesFromLines(spec.tokens, merges));
   ASSIGN_OR_RETURN(spec.bos, ReadTokenId(file, "tokenizer.ggml.bos_token_id", spec.tokens.size()));
   ASSIGN_OR_RETURN(spec.eos, ReadTokenId(file, "tokenizer.ggml.eos_token_id", spec.tokens.size()));
   RETURN_IF_ERROR(ReadEndOfText(file, spec));

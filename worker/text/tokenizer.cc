@@ -57,6 +57,10 @@ class Tokenizer::Impl {
  public:
   absl::Status Load(TokenizerSpec spec) {
     RETURN_IF_ERROR(CheckSizesAndIds(spec));
+    if (spec.kind != TokenizerSpec::Kind::kByteLevelBpe || spec.pre_tokenizer.empty()) {
+      return absl::UnimplementedError(
+          "tokenizer: this build runs byte-level BPE of the known families only");
+    }
     ASSIGN_OR_RETURN(pre_tokenizer_, PreTokenizer::Create(spec.pre_tokenizer));
     bos_ = spec.bos;
     eos_ = spec.eos;
@@ -170,25 +174,12 @@ class Tokenizer::Impl {
       const auto id = ids.find(alphabet.CharacterOf(static_cast<unsigned char>(byte)));
       byte_tokens_[byte] = id == ids.end() ? -1 : id->second;
     }
-    for (const std::string& merge : spec.merges) {
-      const size_t space = merge.find(' ', 1);
-      if (space == std::string::npos) {
-        return absl::InvalidArgumentError(
-            absl::StrCat("tokenizer: merge \"", merge, "\" is not two tokens"));
+    for (const MergeRule& merge : spec.merges) {
+      for (const TokenId id : {merge.left, merge.right, merge.merged}) {
+        if (id < 0) return absl::InvalidArgumentError("tokenizer: a merge's id is negative");
+        RETURN_IF_ERROR(CheckId(id, "a merge's id", spec.tokens.size()));
       }
-      const std::string left = merge.substr(0, space);
-      const std::string right = merge.substr(space + 1);
-      TokenId found[3];
-      int count = 0;
-      for (const std::string& text : {left, right, left + right}) {
-        const auto id = ids.find(text);
-        if (id == ids.end()) {
-          return absl::InvalidArgumentError(absl::StrCat(
-              "tokenizer: merge \"", merge, "\" needs \"", text, "\", which is no token"));
-        }
-        found[count++] = id->second;
-      }
-      merger_.Add(found[0], found[1], found[2]);
+      merger_.Add(merge.left, merge.right, merge.merged);
     }
     return absl::OkStatus();
   }

@@ -9,24 +9,9 @@
 
 #include "absl/status/statusor.h"
 #include "scheduler/types.h"
+#include "worker/text/tokenizer_spec.h"
 
 namespace spillway {
-
-// A vocabulary as its file gives it, whatever the file's format (worker/model/gguf_tokenizer.h).
-struct TokenizerSpec {
-  enum class Kind { kByteLevelBpe };
-  enum class TokenType : uint8_t { kNormal, kUnknown, kControl, kUserDefined, kUnused, kByte };
-
-  Kind kind = Kind::kByteLevelBpe;
-  std::string pre_tokenizer{};        // "smollm", "gpt-2", "llama-bpe", "qwen2", …
-  std::vector<std::string> tokens{};  // as in the file: byte-level BPE maps bytes to printables
-  std::vector<TokenType> types{};     // one per token
-  std::vector<std::string> merges{};  // "left right", best first
-  TokenId bos = -1;                   // -1: none
-  TokenId eos = -1;
-  std::vector<TokenId> end_of_text{};  // all tokens that end generation, eos among them
-  bool add_bos = false;
-};
 
 // A part of a text, in bytes.
 struct TextRange {

@@ -51,7 +51,7 @@ TEST(GgufTokenizerTest, ReadsAVocabulary) {
   EXPECT_EQ(spec->tokens, vocabulary.tokens);
   EXPECT_THAT(spec->types, ElementsAre(TokenType::kControl, TokenType::kNormal, TokenType::kNormal,
                                        TokenType::kUserDefined, TokenType::kControl));
-  EXPECT_THAT(spec->merges, ElementsAre("a b"));
+  EXPECT_THAT(spec->merges, ElementsAre(MergeRule{1, 2, 3}));
   EXPECT_EQ(spec->bos, 1);
   EXPECT_EQ(spec->eos, 4);
   EXPECT_TRUE(spec->add_bos);
@@ -61,6 +61,7 @@ TEST(GgufTokenizerTest, EveryTokenTypeHasItsNumber) {
   Vocabulary vocabulary;
   vocabulary.tokens = {"a", "b", "c", "d", "e", "f"};
   vocabulary.types = {1, 2, 3, 4, 5, 6};
+  vocabulary.merges.clear();
 
   EXPECT_THAT(vocabulary.Spec()->types,
               ElementsAre(TokenType::kNormal, TokenType::kUnknown, TokenType::kControl,
@@ -109,6 +110,7 @@ TEST(GgufTokenizerTest, HarmonysEndOfAMessageIsNotTheEnd) {
   Vocabulary vocabulary;
   vocabulary.tokens = {"<|end|>", "<|return|>", "<|call|>"};
   vocabulary.types = {3, 3, 3};
+  vocabulary.merges.clear();
   EXPECT_THAT(vocabulary.Spec()->end_of_text, ElementsAre(1, 2));
 
   vocabulary.tokens = {"<|end|>", "<|return|>", "x"};
@@ -141,6 +143,7 @@ const BadVocabulary kBadVocabularies[] = {
     {"tokens has 0 entries", [](Vocabulary& v) { v.tokens.clear(); }},
     {"tokens has 1048577 entries, beyond 1 to 1048576",
      [](Vocabulary& v) { v.tokens.assign((1 << 20) + 1, ""); }},
+    {"merge \"ab\" is not two tokens", [](Vocabulary& v) { v.merges = {"ab"}; }},
     {"token_type has 4 entries for 5 tokens", [](Vocabulary& v) { v.types.pop_back(); }},
     {"token_type of token 2 is 0, beyond 1 to 6", [](Vocabulary& v) { v.types[2] = 0; }},
     {"token_type of token 2 is 7, beyond 1 to 6", [](Vocabulary& v) { v.types[2] = 7; }},

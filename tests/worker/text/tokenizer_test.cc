@@ -6,6 +6,7 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "nlohmann/json.hpp"
+#include "worker/text/merge_rules.h"
 
 namespace spillway {
 namespace {
@@ -20,16 +21,24 @@ nlohmann::json ReadTestdata(const std::string& name) {
   return nlohmann::json::parse(file);
 }
 
+std::vector<MergeRule> Rules(const std::vector<std::string>& tokens,
+                             const std::vector<std::string>& lines) {
+  const auto rules =
+      MergeRulesFromLines(tokens, std::vector<std::string_view>(lines.begin(), lines.end()));
+  EXPECT_TRUE(rules.ok()) << rules.status();
+  return *rules;
+}
+
 // SmolLM2's vocabulary cut after its first merges, and a user-defined <think>.
 TokenizerSpec SmolSpec(const std::string& pre_tokenizer) {
   const nlohmann::json vocabulary = ReadTestdata("tokenizer_vocabulary.json");
-  TokenizerSpec spec{.pre_tokenizer = pre_tokenizer,
-                     .tokens = vocabulary["base_tokens"],
-                     .merges = vocabulary["merges"]};
-  for (std::string merge : spec.merges) {
+  TokenizerSpec spec{.pre_tokenizer = pre_tokenizer, .tokens = vocabulary["base_tokens"]};
+  const std::vector<std::string> merges = vocabulary["merges"];
+  for (std::string merge : merges) {
     merge.erase(merge.find(' '), 1);
     spec.tokens.push_back(merge);
   }
+  spec.merges = Rules(spec.tokens, merges);
   spec.types.resize(spec.tokens.size(), TokenType::kNormal);
   const std::vector<std::string> control = vocabulary["control_tokens"];
   for (size_t i = 0; i < control.size(); ++i) {
@@ -76,7 +85,7 @@ TokenizerSpec ByteSpec(std::vector<std::string> merges = {},
     spec.tokens.push_back(text);
     spec.types.push_back(type);
   }
-  spec.merges = std::move(merges);
+  spec.merges = Rules(spec.tokens, merges);
   return spec;
 }
 
@@ -222,8 +231,8 @@ TEST(TokenizerTest, RefusesBrokenVocabularies) {
   EXPECT_THAT(error([](TokenizerSpec& s) { s.eos = -2; }), HasSubstr("EOS id is -2"));
   EXPECT_THAT(error([](TokenizerSpec& s) { s.end_of_text = {258}; }), HasSubstr("end-of-text"));
   EXPECT_THAT(error([](TokenizerSpec& s) { s.end_of_text = {-1}; }), HasSubstr("end-of-text"));
-  EXPECT_THAT(error([](TokenizerSpec& s) { s.merges = {"ab"}; }), HasSubstr("\"ab\" is not two"));
-  EXPECT_THAT(error([](TokenizerSpec& s) { s.merges = {"a c"}; }), HasSubstr("needs \"ac\""));
+  EXPECT_THAT(error([](TokenizerSpec& s) { s.merges[0].left = -1; }), HasSubstr("merge's id"));
+  EXPECT_THAT(error([](TokenizerSpec& s) { s.merges[0].merged = 258; }), HasSubstr("is 258"));
   EXPECT_THAT(error([](TokenizerSpec& s) { s.tokens[257].resize(2000, 'x'); }),
               HasSubstr("2000 bytes"));
 }
