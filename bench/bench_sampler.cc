@@ -37,7 +37,7 @@ void BM_Sample(benchmark::State& state, const SamplingParams& params, bool peake
   Sampler sampler(vocabulary);
   int64_t position = 0;
   for (auto _ : state) {
-    benchmark::DoNotOptimize(sampler.Sample(logits, params, history, -1, 0, {}, position++));
+    benchmark::DoNotOptimize(sampler.Sample(logits, params, {.tokens = history}, {}, position++));
   }
   state.SetBytesProcessed(state.iterations() * vocabulary * static_cast<int64_t>(sizeof(float)));
 }

@@ -23,6 +23,8 @@ struct GenerateError {
   // "predicted_wait_over_deadline", "deadline", "worker_lost", "invalid_request", "draining", …
   std::string reason;
   absl::Duration retry_after = absl::ZeroDuration();  // zero: retrying won't help or is unknown
+  // Of the request, that is wrong, as proto/worker.proto has it; empty where it is none.
+  std::string field = {};
 };
 
 // Hears of one request's fate, on its shard's thread. For each choice: OnDelta…, then OnFinished;

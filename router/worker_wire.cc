@@ -55,9 +55,11 @@ GenerateError MakeError(absl::StatusCode code, std::string_view reason,
 
 GenerateError FromFailed(const wire::Failed& failed) {
   const bool known = failed.code() > 0 && failed.code() <= 16;
-  return MakeError(
-      known ? static_cast<absl::StatusCode>(failed.code()) : absl::StatusCode::kInternal,
-      failed.reason(), failed.message());
+  GenerateError error =
+      MakeError(known ? static_cast<absl::StatusCode>(failed.code()) : absl::StatusCode::kInternal,
+                failed.reason(), failed.message());
+  error.field = failed.field();
+  return error;
 }
 
 TokenLogprob FromTokenLogprob(wire::TokenLogprob& from) {

@@ -336,7 +336,8 @@ void CpuExecutor::SampleRow(const RowCopy& row, TokenId last_token, int32_t thre
                             SampledToken& out) {
   const TokenId pending = row.last_token_pending ? last_token : kNoToken;
   const absl::StatusOr<TokenId> token = samplers_[static_cast<size_t>(thread)].Sample(
-      logits, *row.sampling, row.history, pending, row.prompt_tokens, row.banned,
+      logits, *row.sampling,
+      {.tokens = row.history, .pending = pending, .prompt_tokens = row.prompt_tokens}, row.banned,
       row.begin + row.token_count);
   out = {.token = token.ok() ? *token : SampledToken::kNone};
   if (token.ok() && row.sampling->top_logprobs >= 0) {

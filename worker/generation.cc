@@ -14,6 +14,10 @@ Generation::Generation(EngineRequest request, const Tokenizer& tokenizer)
   tokens_.reserve(request_.prompt.size() +
                   std::max(request_.resumed.size(), static_cast<size_t>(request_.new_tokens_max)));
   tokens_ = request_.prompt;
+  ends_ = request_.stop_tokens;
+  if (!request_.ignore_end_of_text) {
+    ends_.insert(ends_.end(), tokenizer.end_of_text().begin(), tokenizer.end_of_text().end());
+  }
   if (request_.echo) echo_.emplace(tokenizer, request_.prompt, request_.prompt_text);
   // Nothing can be said of the first token, so there is nothing to compute for it.
   scored_ = std::clamp(request_.resumed_logprobs, 1, prompt_tokens());
@@ -80,8 +84,7 @@ std::optional<EndReason> Generation::AddToken(TokenId token, std::string& conten
 }
 
 bool Generation::EndsText(TokenId token) const {
-  if (!request_.ignore_end_of_text && tokenizer_.IsEndOfText(token)) return true;
-  return std::ranges::find(request_.stop_tokens, token) != request_.stop_tokens.end();
+  return std::ranges::find(ends_, token) != ends_.end();
 }
 
 bool Generation::IsSilent(TokenId token) const {
@@ -90,7 +93,7 @@ bool Generation::IsSilent(TokenId token) const {
 
 std::span<const TokenId> Generation::BannedAt(int32_t output_index) const {
   if (output_index >= request_.new_tokens_min) return {};
-  return tokenizer_.end_of_text();
+  return ends_;
 }
 
 }  // namespace spillway

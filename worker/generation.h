@@ -60,7 +60,8 @@ class Generation {
     return content_bytes_ + static_cast<int64_t>(text_.pending_bytes());
   }
 
-  // Tokens that must not be sampled as output number `output_index` (0 is the first).
+  // Tokens that must not be sampled as output number `output_index` (0 is the first): those that
+  // would end the text before new_tokens_min. A stop string may end it all the same.
   std::span<const TokenId> BannedAt(int32_t output_index) const;
 
   const EngineRequest& request() const { return request_; }
@@ -89,6 +90,7 @@ class Generation {
   const EngineRequest request_;
   const Tokenizer& tokenizer_;
   std::vector<TokenId> tokens_;
+  std::vector<TokenId> ends_;  // all that end the text
   TextStream text_;
   std::optional<PromptEcho> echo_;
   int64_t echo_taken_ = 0;     // bytes of it

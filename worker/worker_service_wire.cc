@@ -56,23 +56,50 @@ SpecRefusal Invalid(const std::string& message) {
   return {.status = absl::InvalidArgumentError(message), .reason = "invalid_request"};
 }
 
-SpecRefusal CheckPromptLogprobs(int32_t top) {
-  if (top >= 0 && top <= SamplingParams::kTopLogprobsMax) return {};
-  return Invalid(absl::StrCat("prompt_logprobs is ", top, ", not in [0, ",
-                              SamplingParams::kTopLogprobsMax, "]"));
+SpecRefusal InvalidField(std::string field, const std::string& message) {
+  SpecRefusal refusal = Invalid(absl::StrCat(field, message));
+  refusal.field = std::move(field);
+  return refusal;
 }
 
-SpecRefusal CheckStops(const wire::GenerateSpec& spec) {
+SpecRefusal ReadSampling(const wire::SamplingParams& from, int32_t vocabulary_size,
+                         EngineRequest& request) {
+  request.sampling = SamplingFromWire(from);
+  if (const absl::Status valid = request.sampling.Validate(vocabulary_size); !valid.ok()) {
+    const std::string message(valid.message());
+    const size_t field_size = message.find(' ');  // SamplingParams::Validate() promises it
+    return InvalidField(message.substr(0, field_size), message.substr(field_size));
+  }
+  if (!from.has_prompt_logprobs()) return {};
+  request.prompt_top_logprobs = from.prompt_logprobs();
+  if (from.prompt_logprobs() >= 0 && from.prompt_logprobs() <= SamplingParams::kTopLogprobsMax) {
+    return {};
+  }
+  return InvalidField("prompt_logprobs",
+                      absl::StrCat(" is ", from.prompt_logprobs(), ", not in [0, ",
+                                   SamplingParams::kTopLogprobsMax, "]"));
+}
+
+SpecRefusal ReadStops(const wire::GenerateSpec& spec, int32_t vocabulary_size,
+                      EngineRequest& request) {
   if (spec.stop_strings_size() > kStopStringsMax) {
-    return Invalid(
-        absl::StrCat("stop: ", spec.stop_strings_size(), " strings, at most ", kStopStringsMax));
+    return InvalidField("stop", absl::StrCat(" has ", spec.stop_strings_size(),
+                                             " strings, at most ", kStopStringsMax));
   }
   for (const std::string& stop : spec.stop_strings()) {
     if (stop.empty() || stop.size() > kStopStringBytesMax) {
-      return Invalid(absl::StrCat("stop: a string of ", stop.size(), " bytes, must be 1 to ",
-                                  kStopStringBytesMax));
+      return InvalidField("stop", absl::StrCat(" has a string of ", stop.size(),
+                                               " bytes, must be 1 to ", kStopStringBytesMax));
     }
   }
+  for (const TokenId token : spec.stop_token_ids()) {
+    if (token < 0 || token >= vocabulary_size) {
+      return InvalidField("stop_token_ids", absl::StrCat(" has token ", token, ", beyond 0 to ",
+                                                         vocabulary_size - 1));
+    }
+  }
+  request.stop_strings.assign(spec.stop_strings().begin(), spec.stop_strings().end());
+  request.stop_tokens.assign(spec.stop_token_ids().begin(), spec.stop_token_ids().end());
   return {};
 }
 
@@ -101,20 +128,13 @@ SpecRefusal RequestFromWire(const wire::GenerateSpec& spec, const SpecContext& c
                             SequenceId id, absl::Time arrival, EngineRequest& request) {
   request.id = id;
   request.arrival = arrival;
-  request.sampling = SamplingFromWire(spec.sampling());
-  if (spec.sampling().has_prompt_logprobs()) {
-    request.prompt_top_logprobs = spec.sampling().prompt_logprobs();
-    if (SpecRefusal refusal = CheckPromptLogprobs(request.prompt_top_logprobs);
-        !refusal.status.ok()) {
-      return refusal;
-    }
-  }
-  if (const absl::Status valid = request.sampling.Validate(context.vocabulary_size); !valid.ok()) {
-    return {.status = valid, .reason = "invalid_request"};
-  }
-  if (SpecRefusal refusal = CheckStops(spec); !refusal.status.ok()) return refusal;
+  SpecRefusal refusal = ReadSampling(spec.sampling(), context.vocabulary_size, request);
+  if (refusal.status.ok()) refusal = ReadStops(spec, context.vocabulary_size, request);
+  if (!refusal.status.ok()) return refusal;
   absl::StatusOr<BuiltPrompt> prompt = context.prompts.Build(PromptFromWire(spec.prompt()));
-  if (!prompt.ok()) return {.status = prompt.status(), .reason = "invalid_request"};
+  if (!prompt.ok()) {
+    return {.status = prompt.status(), .reason = "invalid_request", .field = "prompt"};
+  }
 
   const auto prompt_tokens = static_cast<int32_t>(prompt->tokens.size());
   const int32_t room = context.sequence_tokens_max - prompt_tokens;
@@ -123,7 +143,8 @@ SpecRefusal RequestFromWire(const wire::GenerateSpec& spec, const SpecContext& c
                 "the prompt has ", prompt_tokens, " tokens; this model's context holds ",
                 context.sequence_tokens_max, ", prompt and answer together")),
             .reason = "context_length_exceeded",
-            .prompt_tokens = prompt_tokens};
+            .prompt_tokens = prompt_tokens,
+            .field = "prompt"};
   }
   request.echo = spec.echo();
   if (spec.prompt().has_text()) request.prompt_text = std::move(prompt->text);
@@ -140,8 +161,6 @@ SpecRefusal RequestFromWire(const wire::GenerateSpec& spec, const SpecContext& c
       return Invalid(absl::StrCat("resumed token ", token, " is not in the vocabulary"));
     }
   }
-  request.stop_strings.assign(spec.stop_strings().begin(), spec.stop_strings().end());
-  request.stop_tokens.assign(spec.stop_token_ids().begin(), spec.stop_token_ids().end());
   request.ignore_end_of_text = spec.ignore_end_of_text();
   request.priority = spec.priority();
   if (spec.isolate_prefix_cache()) request.cache_salt = absl::Hash<std::string>()(spec.tenant());
@@ -198,6 +217,7 @@ void RefusalToWire(const SpecRefusal& refusal, wire::SequenceEvent& to) {
   failed.set_reason(refusal.reason);
   failed.set_message(std::string(refusal.status.message()));
   failed.set_prompt_tokens(refusal.prompt_tokens);
+  failed.set_field(refusal.field);
 }
 
 }  // namespace spillway

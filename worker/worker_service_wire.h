@@ -21,6 +21,7 @@ struct SpecRefusal {
   absl::Status status;  // OK: it can
   std::string reason;
   int32_t prompt_tokens = 0;
+  std::string field;  // of the request, which is wrong; empty where it is none of them
 };
 
 // What a spec is checked against.

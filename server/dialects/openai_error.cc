@@ -27,7 +27,10 @@ OpenAiError ToOpenAiError(const GenerateError& error, std::string_view prompt_pa
   out.type = row.openai_type;
   if (!row.openai_code.empty()) out.code = row.openai_code;
   if (row.openai_code == "model_not_found") out.param = "model";
-  if (row.openai_code == "context_length_exceeded") out.param = prompt_param;
+  if (!error.field.empty()) out.param = error.field;
+  if (error.field == "prompt" || row.openai_code == "context_length_exceeded") {
+    out.param = prompt_param;
+  }
   if (row.client_may_retry) {
     out.retry_after =
         error.retry_after > absl::ZeroDuration() ? error.retry_after : row.retry_after;

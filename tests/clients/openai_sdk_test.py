@@ -321,6 +321,13 @@ def test_prompt_beyond_the_context(client, model):
     ({"top_logprobs": 2}, "top_logprobs"),
     ({"logprobs": True, "top_logprobs": 21}, "top_logprobs"),
     ({"extra_body": {"stop": 7}}, "stop"),
+    ({"logit_bias": {"49152": 1}}, "logit_bias"),
+    ({"logit_bias": {"1": 101}}, "logit_bias"),
+    ({"extra_body": {"stop_token_ids": [49152]}}, "stop_token_ids"),
+    ({"extra_body": {"min_p": -1}}, "min_p"),
+    ({"extra_body": {"top_k": -2}}, "top_k"),
+    ({"extra_body": {"repetition_penalty": 0}}, "repetition_penalty"),
+    ({"extra_body": {"min_tokens": 25}}, "min_tokens"),
 ])
 def test_wrong_parameter_is_named(client, model, options, field):
     with pytest.raises(openai.BadRequestError) as error:

@@ -153,6 +153,8 @@ TEST(FromSequenceEvent, KnowsFailuresByTheTableOnly) {
   event.mutable_failed()->set_code(static_cast<int32_t>(absl::StatusCode::kInvalidArgument));
   event.mutable_failed()->set_reason("context_length_exceeded");
   event.mutable_failed()->set_message("9 tokens of 8");
+  event.mutable_failed()->set_field("prompt");
+  EXPECT_EQ(FailureOf(event).field, "prompt");
   EXPECT_EQ(FailureOf(event).reason, "context_length_exceeded");
   EXPECT_EQ(FailureOf(event).status, absl::InvalidArgumentError("9 tokens of 8"));
 

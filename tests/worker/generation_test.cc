@@ -101,6 +101,19 @@ TEST_F(GenerationTest, EndOfTextIsBannedBeforeTheMinimum) {
   EXPECT_EQ(generation.BannedAt(2).size(), 0u);
 }
 
+TEST_F(GenerationTest, StopTokensAreBannedBeforeTheMinimumAndTheIgnoredEndIsNot) {
+  EngineRequest request = Request();
+  request.new_tokens_min = 2;
+  request.stop_tokens = {'x'};
+  Generation both(request, *tokenizer_);
+  EXPECT_EQ(std::vector<TokenId>(both.BannedAt(0).begin(), both.BannedAt(0).end()),
+            (std::vector<TokenId>{'x', kByteVocabularyEnd}));
+  request.ignore_end_of_text = true;
+  Generation stop_only(request, *tokenizer_);
+  EXPECT_EQ(std::vector<TokenId>(stop_only.BannedAt(0).begin(), stop_only.BannedAt(0).end()),
+            std::vector<TokenId>{'x'});
+}
+
 TEST_F(GenerationTest, AReplayGivesOnlyWhatTheClientLacks) {
   EngineRequest request = Request();
   request.stop_strings = {"cd"};

@@ -274,6 +274,19 @@ TEST(WorkerServiceTest, BadParametersAreRefusedByName) {
   ASSERT_TRUE(attached.ReadToEndOf(1));
   EXPECT_EQ(attached[1].failed->reason(), "invalid_request");
   EXPECT_NE(attached[1].failed->message().find("top_p"), std::string::npos);
+  EXPECT_EQ(attached[1].failed->field(), "top_p");
+
+  wire::GenerateSpec biased = TextSpec("a");
+  (*biased.mutable_sampling()->mutable_logit_bias())[kByteVocabularySize] = 1;
+  attached.Submit(3, biased);
+  ASSERT_TRUE(attached.ReadToEndOf(3));
+  EXPECT_EQ(attached[3].failed->field(), "logit_bias");
+  wire::GenerateSpec stops = TextSpec("a");
+  stops.add_stop_token_ids(kByteVocabularySize);
+  attached.Submit(4, stops);
+  ASSERT_TRUE(attached.ReadToEndOf(4));
+  EXPECT_EQ(attached[4].failed->field(), "stop_token_ids");
+  EXPECT_EQ(attached[4].failed->message(), "stop_token_ids has token 258, beyond 0 to 257");
 }
 
 TEST(WorkerServiceTest, LogprobsComeWithTheBytesOfTheirTokensWhereAskedFor) {

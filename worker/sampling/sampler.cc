@@ -13,88 +13,36 @@ namespace spillway {
 namespace {
 
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
-constexpr int32_t kUncounted = -1;
 
 }  // namespace
 
-Sampler::Sampler(int32_t vocabulary_size) : vocabulary_size_(vocabulary_size) {
-  CHECK(vocabulary_size > 0 && vocabulary_size <= kVocabularyMax);
+Sampler::Sampler(int32_t vocabulary_size)
+    : vocabulary_size_(vocabulary_size), penalties_(vocabulary_size) {
   const auto size = static_cast<size_t>(vocabulary_size);
   adjusted_.resize(size);
   weights_.resize(size);
   block_maxima_.resize(LogitBlocks(size));
   sorted_maxima_.resize(LogitBlocks(size));
   block_sums_.resize(LogitBlocks(size));
-  counts_.resize(size, kUncounted);
-  counted_.reserve(size);
   candidates_.reserve(size);
   scratch_.reserve(size);
 }
 
 absl::StatusOr<TokenId> Sampler::Sample(std::span<const float> logits, const SamplingParams& params,
-                                        std::span<const TokenId> history, TokenId pending,
-                                        int32_t prompt_tokens, std::span<const TokenId> banned,
-                                        int64_t position) {
+                                        const TokenHistory& history,
+                                        std::span<const TokenId> banned, int64_t position) {
   CHECK(logits.size() == adjusted_.size());
-  const std::span<const float> adjusted =
-      AdjustedLogits(logits, params, history, pending, prompt_tokens, banned);
-  const TokenId token = params.temperature == 0 ? static_cast<TokenId>(ArgMax(adjusted))
-                                                : Choose(adjusted, params, position);
+  if (!Penalties::ChangeNothing(params, banned)) {
+    std::copy(logits.begin(), logits.end(), adjusted_.begin());
+    penalties_.Apply(params, history, banned, adjusted_);
+    logits = adjusted_;
+  }
+  const TokenId token = params.temperature == 0 ? static_cast<TokenId>(ArgMax(logits))
+                                                : Choose(logits, params, position);
   if (token < 0) {
     return absl::InternalError("the model gave no logit from which a token could be chosen");
   }
   return token;
-}
-
-std::span<const float> Sampler::AdjustedLogits(std::span<const float> logits,
-                                               const SamplingParams& params,
-                                               std::span<const TokenId> history, TokenId pending,
-                                               int32_t prompt_tokens,
-                                               std::span<const TokenId> banned) {
-  if (params.logit_bias.empty() && !params.needs_history() && banned.empty()) return logits;
-  std::copy(logits.begin(), logits.end(), adjusted_.begin());
-  for (const auto& [token, bias] : params.logit_bias) {
-    CHECK(token >= 0 && token < vocabulary_size_);
-    adjusted_[static_cast<size_t>(token)] += bias;
-  }
-  if (params.needs_history()) ApplyPenalties(params, history, pending, prompt_tokens);
-  for (const TokenId token : banned) {
-    CHECK(token >= 0 && token < vocabulary_size_);
-    adjusted_[static_cast<size_t>(token)] = -kInfinity;
-  }
-  return adjusted_;
-}
-
-void Sampler::CountToken(TokenId token, bool is_output) {
-  CHECK(token >= 0 && token < vocabulary_size_);
-  int32_t& count = counts_[static_cast<size_t>(token)];
-  if (count == kUncounted) {
-    count = 0;
-    counted_.push_back(token);
-  }
-  if (is_output) ++count;
-}
-
-void Sampler::ApplyPenalties(const SamplingParams& params, std::span<const TokenId> history,
-                             TokenId pending, int32_t prompt_tokens) {
-  const auto prompt_size = static_cast<size_t>(prompt_tokens);
-  CHECK(prompt_tokens >= 0 && prompt_size <= history.size());
-  if (params.repetition_penalty != 1) {
-    for (const TokenId token : history.first(prompt_size)) CountToken(token, /*is_output=*/false);
-  }
-  for (const TokenId token : history.subspan(prompt_size)) CountToken(token, /*is_output=*/true);
-  if (pending >= 0) CountToken(pending, /*is_output=*/true);
-
-  for (const TokenId token : counted_) {
-    float& logit = adjusted_[static_cast<size_t>(token)];
-    int32_t& count = counts_[static_cast<size_t>(token)];
-    logit = logit > 0 ? logit / params.repetition_penalty : logit * params.repetition_penalty;
-    if (count > 0) {
-      logit -= params.presence_penalty + params.frequency_penalty * static_cast<float>(count);
-    }
-    count = kUncounted;
-  }
-  counted_.clear();
 }
 
 TokenId Sampler::Choose(std::span<const float> logits, const SamplingParams& params,

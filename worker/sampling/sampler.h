@@ -7,6 +7,7 @@
 #include "absl/status/statusor.h"
 #include "scheduler/types.h"
 #include "worker/sampling/candidates.h"
+#include "worker/sampling/penalties.h"
 #include "worker/sampling/sampling_params.h"
 
 namespace spillway {
@@ -14,17 +15,14 @@ namespace spillway {
 // Chooses the next token from one row of logits.
 //
 // The choice depends on the arguments alone: not on thread, batch, or what was sampled before.
-//   1. logit_bias is added.
-//   2. Each token of the history, prompt too: a positive logit is divided by repetition_penalty, a
-//      negative one multiplied. Each token of the output: minus presence_penalty, minus
-//      frequency_penalty times its count.
-//   3. Banned tokens are out.
-//   4. temperature 0: the likeliest, the lowest id of equals. Else weights are exp(logit /
+//   1. The request's penalties (penalties.h).
+//   2. temperature 0: the likeliest, the lowest id of equals. Else weights are exp(logit /
 //      temperature), in units of the largest (logit_weights.h).
-//   5. top_k keeps the k with the highest logits; top_p then the fewest of the heaviest that have
+//   3. top_k keeps the k with the highest logits; top_p then the fewest of the heaviest that have
 //      at least top_p of the weight kept by top_k; min_p then those of at least min_p times the
-//      heaviest. Of equals the lower ids go first. The heaviest is always kept.
-//   6. The draw (draw.h) points at one of them, laid out by id.
+//      heaviest. Of equals the lower ids go first. The heaviest is always kept. The order is
+//      transformers'.
+//   4. The draw (draw.h) points at one of them, laid out by id.
 // NaN and -infinity are never chosen; +infinity counts as the largest float.
 //
 // Not thread-safe: one for each thread that samples. After construction it allocates nothing.
@@ -32,25 +30,15 @@ class Sampler {
  public:
   explicit Sampler(int32_t vocabulary_size);  // Requires 0 < vocabulary_size <= 2^20.
 
-  // `logits`: [vocabulary_size]. `history` are the sequence's tokens, the first `prompt_tokens` of
-  // them the prompt; `pending` is one more of its output, or -1. `position` is the new token's
-  // place in the sequence. Requires valid params and token ids in the vocabulary.
+  // `logits`: [vocabulary_size]. `position` is the new token's place in the sequence. Requires
+  // valid params and token ids in the vocabulary.
   // INTERNAL: no token can be chosen, since every logit is NaN or -infinity or its token banned.
   absl::StatusOr<TokenId> Sample(std::span<const float> logits, const SamplingParams& params,
-                                 std::span<const TokenId> history, TokenId pending,
-                                 int32_t prompt_tokens, std::span<const TokenId> banned,
+                                 const TokenHistory& history, std::span<const TokenId> banned,
                                  int64_t position);
 
  private:
-  // The logits after steps 1 to 3: `logits` itself where these change nothing.
-  std::span<const float> AdjustedLogits(std::span<const float> logits, const SamplingParams& params,
-                                        std::span<const TokenId> history, TokenId pending,
-                                        int32_t prompt_tokens, std::span<const TokenId> banned);
-  void ApplyPenalties(const SamplingParams& params, std::span<const TokenId> history,
-                      TokenId pending, int32_t prompt_tokens);
-  void CountToken(TokenId token, bool is_output);
-
-  // Steps 5 and 6. -1 when nothing can be chosen.
+  // Steps 3 and 4. -1 when nothing can be chosen.
   TokenId Choose(std::span<const float> logits, const SamplingParams& params, int64_t position);
   // The k highest logits, as weights, into candidates_.
   void GatherTopK(std::span<const float> logits, size_t k, float max, float temperature);
@@ -61,14 +49,13 @@ class Sampler {
   TokenId DrawFromCandidates(double draw) const;
 
   const int32_t vocabulary_size_;
+  Penalties penalties_;
   // Scratch of one call.
-  std::vector<float> adjusted_;       // [vocabulary]
-  std::vector<float> weights_;        // [vocabulary]
-  std::vector<float> block_maxima_;   // [blocks]
-  std::vector<float> sorted_maxima_;  // [blocks]
-  std::vector<double> block_sums_;    // [blocks] of weights_
-  std::vector<int32_t> counts_;   // [vocabulary]: -1 between calls, in one the count in the output
-  std::vector<TokenId> counted_;  // where counts_ is not -1
+  std::vector<float> adjusted_;        // [vocabulary]
+  std::vector<float> weights_;         // [vocabulary]
+  std::vector<float> block_maxima_;    // [blocks]
+  std::vector<float> sorted_maxima_;   // [blocks]
+  std::vector<double> block_sums_;     // [blocks] of weights_
   std::vector<Candidate> candidates_;  // by id
   std::vector<Candidate> scratch_;
 };

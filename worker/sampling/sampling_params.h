@@ -10,8 +10,8 @@
 namespace spillway {
 
 // How the next token is chosen from the logits. Applied in this order: logit_bias, repetition,
-// presence and frequency penalties, temperature, top_k, top_p, min_p, then one draw
-// (worker/sampling/sampler.h says precisely how).
+// frequency and presence penalties, temperature, top_k, top_p, min_p, then one draw
+// (worker/sampling/penalties.h and sampler.h say precisely how).
 struct SamplingParams {
   float temperature = 1.0f;         // in [0, 100]; 0: the likeliest token (the lowest id of equals)
   float top_p = 1.0f;               // in (0, 1]
@@ -34,7 +34,7 @@ struct SamplingParams {
     return presence_penalty != 0 || frequency_penalty != 0 || repetition_penalty != 1.0f;
   }
 
-  // INVALID_ARGUMENT that names the field, its value and its range.
+  // INVALID_ARGUMENT whose message begins with the field's name and has its value and its range.
   absl::Status Validate(int32_t vocabulary_size) const;
 };
 

@@ -220,6 +220,19 @@ TEST_F(OpenAiGenerationTest, PromptThatIsTooLongNamesTheField) {
             "\"param\":\"messages\",\"code\":\"context_length_exceeded\"}}");
 }
 
+TEST_F(OpenAiGenerationTest, WhatTheWorkerFindsWrongNamesItsField) {
+  const auto body_of = [this](std::string field) {
+    Start(/*stream=*/false)
+        .OnFailed({.status = absl::InvalidArgumentError("no"),
+                   .reason = "invalid_request",
+                   .field = std::move(field)});
+    return writer_.response->body;
+  };
+  EXPECT_THAT(body_of("logit_bias"), HasSubstr("\"param\":\"logit_bias\""));
+  EXPECT_THAT(body_of("prompt"), HasSubstr("\"param\":\"messages\""));
+  EXPECT_THAT(body_of(""), HasSubstr("\"param\":null"));
+}
+
 TEST_F(OpenAiGenerationTest, VainRetriesAreForbidden) {
   Start(/*stream=*/false).OnFailed({absl::DeadlineExceededError("late"), "deadline"});
   EXPECT_EQ(writer_.response->status, 504);

@@ -33,7 +33,11 @@ TEST(SamplerAllocationTest, EvenTheFirstTokenAllocatesNothing) {
     const int64_t before = AllocationCount();
 
     for (int64_t position = 0; position < 20; ++position) {
-      const bool ok = sampler.Sample(logits, params, history, 7, 100, {{1, 2, 3}}, position).ok();
+      const bool ok =
+          sampler
+              .Sample(logits, params, {.tokens = history, .pending = 7, .prompt_tokens = 100},
+                      {{1, 2, 3}}, position)
+              .ok();
       if (!ok) break;
     }
 

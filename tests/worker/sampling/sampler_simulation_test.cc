@@ -140,7 +140,9 @@ TEST(SamplerSimulationTest, AgreesWithTheTrivialSampler) {
       const Case c = cases.Next(vocabulary);
 
       const absl::StatusOr<TokenId> choice = sampler.Sample(
-          c.logits, c.params, c.history, c.pending, c.prompt_tokens, c.banned, c.position);
+          c.logits, c.params,
+          {.tokens = c.history, .pending = c.pending, .prompt_tokens = c.prompt_tokens}, c.banned,
+          c.position);
 
       const TokenId expected = TrivialSample(c);
       ASSERT_EQ(choice.ok() ? *choice : -1, expected)
@@ -155,7 +157,7 @@ double ChiSquare(const std::vector<float>& logits, const SamplingParams& params,
   Sampler sampler(static_cast<int32_t>(logits.size()));
   std::vector<int> counts(logits.size());
   for (int i = 0; i < draws; ++i) {
-    ++counts[static_cast<size_t>(*sampler.Sample(logits, params, {}, -1, 0, {}, i))];
+    ++counts[static_cast<size_t>(*sampler.Sample(logits, params, {}, {}, i))];
   }
   double chi_square = 0;
   double rest_expected = 0;

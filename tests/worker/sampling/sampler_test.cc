@@ -29,8 +29,10 @@ struct Row {
 
 absl::StatusOr<TokenId> SampleAt(const Row& row, int64_t position) {
   Sampler sampler(static_cast<int32_t>(row.logits.size()));
-  return sampler.Sample(row.logits, row.params, row.history, row.pending, row.prompt_tokens,
-                        row.banned, position);
+  return sampler.Sample(
+      row.logits, row.params,
+      {.tokens = row.history, .pending = row.pending, .prompt_tokens = row.prompt_tokens},
+      row.banned, position);
 }
 
 TokenId Greedy(Row row) {
@@ -105,10 +107,10 @@ TEST(SamplerTest, ForgetsTheHistoryOfTheLastCall) {
   const SamplingParams params{.temperature = 0, .frequency_penalty = 2};
   const std::vector<float> logits = {3, 4};
   const std::vector<TokenId> history = {1, 1, 1};
-  ASSERT_EQ(*sampler.Sample(logits, params, history, -1, 0, {}, 3), 0);
+  ASSERT_EQ(*sampler.Sample(logits, params, {.tokens = history}, {}, 3), 0);
 
-  EXPECT_EQ(*sampler.Sample(logits, params, {}, -1, 0, {}, 3), 1);
-  EXPECT_EQ(*sampler.Sample(logits, params, history, -1, 0, {}, 3), 0);
+  EXPECT_EQ(*sampler.Sample(logits, params, {}, {}, 3), 1);
+  EXPECT_EQ(*sampler.Sample(logits, params, {.tokens = history}, {}, 3), 0);
 }
 
 TEST(SamplerTest, BannedTokensAreOutWhateverTheirBias) {
@@ -232,14 +234,16 @@ TEST(SamplerTest, DependsOnSeedAndPositionAlone) {
   std::vector<float> logits(1000);
   for (size_t i = 0; i < logits.size(); ++i) logits[i] = static_cast<float>(i % 17) / 4;
   Sampler busy(1000);
+  const std::vector<TokenId> used = {1, 2, 3};
   std::set<TokenId> by_position;
   std::set<TokenId> by_seed;
   for (int i = 0; i < 50; ++i) {
     const SamplingParams params{.top_p = 0.9f, .seed = 11};
     const TokenId fresh = *SampleAt({.logits = logits, .params = params}, i);
     // After whatever else it was used for.
-    (void)busy.Sample(logits, {.top_k = 7, .frequency_penalty = 1}, {{1, 2, 3}}, 4, 1, {{5}}, i);
-    EXPECT_EQ(*busy.Sample(logits, params, {}, -1, 0, {}, i), fresh);
+    (void)busy.Sample(logits, {.top_k = 7, .frequency_penalty = 1},
+                      {.tokens = used, .pending = 4, .prompt_tokens = 1}, {{5}}, i);
+    EXPECT_EQ(*busy.Sample(logits, params, {}, {}, i), fresh);
     by_position.insert(fresh);
     const SamplingParams other{.top_p = 0.9f, .seed = static_cast<uint64_t>(i)};
     by_seed.insert(*SampleAt({.logits = logits, .params = other}, 0));
