@@ -57,7 +57,7 @@ class RouterImpl : public Router, public ReplicaDirectory {
   void Shutdown() override;
 
   absl::StatusOr<View> Find(const std::string& model) const override;
-  std::shared_ptr<WorkerUpstream> Upstream(ReplicaId id) const override;
+  std::shared_ptr<SequenceCarrier> Upstream(ReplicaId id) const override;
   bool draining() const override { return draining_; }
 
  private:
@@ -107,7 +107,7 @@ void RouterImpl::AddReplica(const std::string& name, const std::string& target,
   auto metrics = std::make_shared<ReplicaMetrics>(metrics_, name);
   // Until it is in the list, OnReplicaChanged() waits for this lock: no news is lost.
   auto upstream = std::make_shared<WorkerUpstream>(
-      id, target, router_id_, UpstreamLimits{},
+      id, target, router_id_, UpstreamLimits{}, clock_,
       WorkerUpstream::Callbacks{
           .deliver =
               [inboxes = inboxes_](int32_t shard, std::vector<UpstreamEvent> events) {
@@ -189,7 +189,7 @@ absl::StatusOr<ReplicaDirectory::View> RouterImpl::Find(const std::string& model
   return view;
 }
 
-std::shared_ptr<WorkerUpstream> RouterImpl::Upstream(ReplicaId id) const {
+std::shared_ptr<SequenceCarrier> RouterImpl::Upstream(ReplicaId id) const {
   MutexLock lock(mutex_);
   const auto found = FindReplica(id);
   return found == replicas_.end() ? nullptr : found->upstream;

@@ -18,7 +18,7 @@
 #include "router/request_flow.h"
 #include "router/router.h"
 #include "router/router_metrics.h"
-#include "router/worker_upstream.h"
+#include "router/upstream_event.h"
 
 namespace spillway {
 
@@ -35,7 +35,7 @@ class ReplicaDirectory {
   // NOT_FOUND: there are services, but none that `model` means.
   virtual absl::StatusOr<View> Find(const std::string& model) const = 0;
   // Null when it was removed. Shared, since a removal may be under way on another thread.
-  virtual std::shared_ptr<WorkerUpstream> Upstream(ReplicaId id) const = 0;
+  virtual std::shared_ptr<SequenceCarrier> Upstream(ReplicaId id) const = 0;
   virtual bool draining() const = 0;
 };
 

@@ -63,7 +63,7 @@ void RouterShardImpl::SubmitSequence(Request& request, const SubmitAction& actio
   const uint64_t sequence_id = MakeSequenceId(index_, next_sequence_++);
   sequences_.erase(std::exchange(request.sequence_ids[static_cast<size_t>(choice)], sequence_id));
   sequences_[sequence_id] = {request.id, action.sequence};
-  const std::shared_ptr<WorkerUpstream> upstream = directory_.Upstream(action.replica.id);
+  const std::shared_ptr<SequenceCarrier> upstream = directory_.Upstream(action.replica.id);
   const absl::Time now = clock_.Now();
   absl::Status sent = absl::UnavailableError("the worker was removed");
   if (upstream != nullptr) {
@@ -85,7 +85,7 @@ void RouterShardImpl::SubmitSequence(Request& request, const SubmitAction& actio
 
 void RouterShardImpl::CancelSequence(Request& request, const CancelSequenceAction& action) {
   const uint64_t sequence_id = request.sequence_ids[static_cast<size_t>(action.sequence.choice)];
-  const std::shared_ptr<WorkerUpstream> upstream = directory_.Upstream(action.replica.id);
+  const std::shared_ptr<SequenceCarrier> upstream = directory_.Upstream(action.replica.id);
   if (upstream != nullptr) upstream->Cancel(sequence_id);
   sequences_.erase(sequence_id);
 }

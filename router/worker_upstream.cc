@@ -2,9 +2,9 @@
 
 #include <deque>
 #include <map>
-#include <unordered_map>
 #include <utility>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "common/check.h"
 #include "common/mutex.h"
@@ -12,6 +12,7 @@
 #include "grpcpp/alarm.h"
 #include "grpcpp/grpcpp.h"
 #include "proto/worker.grpc.pb.h"
+#include "router/worker_upstream_link.h"
 #include "router/worker_wire.h"
 
 namespace spillway {
@@ -21,6 +22,11 @@ namespace wire = worker::v1;
 
 // Over the 1 MiB that a WorkerFrame is cut at, and what gRPC has by itself.
 constexpr int kReceiveBytesMax = 4 << 20;
+// A connection whose other machine is gone is given up, so that the next attempt makes a new one.
+// The worker must allow pings this frequent (worker/main.cc). What is on the connection has been
+// given up long before: UpstreamLimits::silence_max.
+constexpr int kKeepaliveMs = 10'000;
+constexpr int kKeepaliveTimeoutMs = 5'000;
 
 // Keeps gRPC running until the process ends. When its last object goes, gRPC 1.51 joins a thread
 // that polls for 10 s (run_poller in tcp_posix.cc) if a write had to wait shortly before: a router
@@ -39,6 +45,9 @@ std::shared_ptr<grpc::Channel> MakeChannel(const std::string& target) {
   // Its own connection and back-off, whatever else this process has to the same address.
   arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
   arguments.SetInt(GRPC_ARG_ENABLE_RETRIES, 0);
+  arguments.SetInt(GRPC_ARG_KEEPALIVE_TIME_MS, kKeepaliveMs);
+  arguments.SetInt(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, kKeepaliveTimeoutMs);
+  arguments.SetInt(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);
   arguments.SetMaxReceiveMessageSize(kReceiveBytesMax);
   // NOLINTNEXTLINE: mTLS for TCP targets comes with the configuration of remote workers.
   return grpc::CreateCustomChannel(target, grpc::InsecureChannelCredentials(), arguments);
@@ -49,31 +58,30 @@ gpr_timespec FromNow(absl::Duration duration) {
   return gpr_time_from_millis(absl::ToInt64Milliseconds(duration), GPR_TIMESPAN);
 }
 
+// The words are the kernel's, which gRPC passes on: there is no process at the address. Missing
+// them costs no more than UpstreamLimits::reattach_wait.
+bool NobodyListens(const grpc::Status& status) {
+  return status.error_code() == grpc::StatusCode::UNAVAILABLE &&
+         (absl::StrContains(status.error_message(), "Connection refused") ||
+          absl::StrContains(status.error_message(), "No such file or directory"));
+}
+
 using EventsByShard = std::map<int32_t, std::vector<UpstreamEvent>>;
 
 }  // namespace
 
-absl::Duration ReconnectDelay(const UpstreamLimits& limits, int32_t attempt) {
-  absl::Duration delay = limits.reconnect_quick;
-  for (int32_t i = limits.reconnect_quick_count; i <= attempt && delay < limits.reconnect_max;
-       ++i) {
-    delay *= 2;
-  }
-  return std::min(delay, limits.reconnect_max);
-}
-
 // Shared with gRPC's callbacks, each of which holds a reference and is counted in pending_.
 class WorkerUpstream::Core : public std::enable_shared_from_this<Core> {
  public:
-  Core(ReplicaId id, std::string target, std::string router_id, const UpstreamLimits& limits,
-       Callbacks callbacks)
-      : id_(id),
-        target_(std::move(target)),
-        router_id_(std::move(router_id)),
+  Core(ReplicaId id, std::string target, const std::string& router_id, const UpstreamLimits& limits,
+       const Clock& clock, Callbacks callbacks)
+      : target_(std::move(target)),
         limits_(limits),
-        callbacks_(std::move(callbacks)) {}
+        clock_(clock),
+        callbacks_(std::move(callbacks)),
+        link_(id, router_id, limits) {}
 
-  void Connect() EXCLUDES(mutex_);
+  void Start() EXCLUDES(mutex_);
   absl::Status Submit(uint64_t attachment, uint64_t sequence_id,
                       const SequenceSubmission& submission) EXCLUDES(mutex_);
   void Cancel(uint64_t sequence_id) EXCLUDES(mutex_);
@@ -83,10 +91,6 @@ class WorkerUpstream::Core : public std::enable_shared_from_this<Core> {
  private:
   class Stream;
 
-  struct Live {
-    bool accepted = false;
-    int64_t prompt_tokens_estimate = 0;
-  };
   // One Describe under way.
   struct Describe {
     grpc::ClientContext context;
@@ -97,55 +101,52 @@ class WorkerUpstream::Core : public std::enable_shared_from_this<Core> {
 
   void OnDescribed(const grpc::Status& result) EXCLUDES(mutex_);
   // `frame` is the stream's own; its texts are taken out.
-  void OnFrame(wire::WorkerFrame& frame) EXCLUDES(mutex_);
-  void OnStreamBroken() EXCLUDES(mutex_);
-  void OnStreamDone(const grpc::Status& result) EXCLUDES(mutex_);
-  void ConnectLater() REQUIRES(mutex_);
-  // What `event` means for the books. False when the sequence is none of ours (any more).
-  bool Record(const UpstreamEvent& event) REQUIRES(mutex_);
-  void Acknowledge(const wire::WorkerFrame& frame) REQUIRES(mutex_);
-  void CallbackEnded() EXCLUDES(mutex_);
-  void Deliver(EventsByShard events);
+  void OnFrame(AttachId attach, wire::WorkerFrame& frame) EXCLUDES(mutex_);
+  void OnBroken(AttachId attach) EXCLUDES(mutex_);
+  void OnEnded(AttachId attach, const grpc::Status& result) EXCLUDES(mutex_);
+  void OnAlarm() EXCLUDES(mutex_);
 
-  const ReplicaId id_;
+  // Does what the link wants, but for the deliveries: those are returned, to be made without the
+  // lock. gRPC never runs a reaction inside the calls made here.
+  EventsByShard CarryOut(LinkActions actions) REQUIRES(mutex_);
+  void StartDescribe() REQUIRES(mutex_);
+  void SetAlarm() REQUIRES(mutex_);
+  void CallbackEnded() EXCLUDES(mutex_);
+  void Tell(EventsByShard events);
+
   const std::string target_;
-  const std::string router_id_;
   const UpstreamLimits limits_;
+  const Clock& clock_;
   const Callbacks callbacks_;
 
   mutable Mutex mutex_;
   CondVar idle_;
+  UpstreamLink link_ GUARDED_BY(mutex_);
   int32_t pending_ GUARDED_BY(mutex_) = 0;  // callbacks that gRPC still owes
-  bool stopping_ GUARDED_BY(mutex_) = false;
-  int32_t attempts_ GUARDED_BY(mutex_) = 0;  // that failed since the last frame
+  bool stopped_ GUARDED_BY(mutex_) = false;
   std::shared_ptr<grpc::Alarm> alarm_ GUARDED_BY(mutex_);
+  absl::Time alarm_at_ GUARDED_BY(mutex_) = absl::InfiniteFuture();  // when it goes off
   std::unique_ptr<Describe> describe_ GUARDED_BY(mutex_);
   // One for good: gRPC 1.51 ends its callback threads with the last channel, and joins them from
   // the thread that lets go of it. So that is Stop()'s, and each call ends before CallbackEnded().
   std::shared_ptr<grpc::Channel> channel_ GUARDED_BY(mutex_);
-  Stream* stream_ GUARDED_BY(mutex_) = nullptr;  // until it breaks; owns itself
-  UpstreamStatus status_ GUARDED_BY(mutex_);
-  std::unordered_map<uint64_t, Live> live_ GUARDED_BY(mutex_);
-  int32_t frames_unacknowledged_ GUARDED_BY(mutex_) = 0;
+  std::map<AttachId, Stream*> streams_ GUARDED_BY(mutex_);  // until they break; own themselves
 };
 
-// The Attach call. Reads on and on; writes its queue one frame at a time, as gRPC wants it.
-// A hold keeps the call from being done while stream_ still points here.
+// One Attach call. Reads on and on; writes its queue one frame at a time, as gRPC wants it. A hold
+// keeps the call from being done while it is in streams_.
 class WorkerUpstream::Core::Stream
     : public grpc::ClientBidiReactor<wire::RouterFrame, wire::WorkerFrame> {
  public:
-  Stream(std::shared_ptr<Core> core, std::unique_ptr<wire::Worker::Stub> stub)
-      : core_(std::move(core)), stub_(std::move(stub)) {}
+  Stream(AttachId id, std::shared_ptr<Core> core)
+      : id_(id), core_(std::move(core)), stub_(wire::Worker::NewStub(core_->channel_)) {}
 
-  // All of these with the core's mutex held. gRPC never runs a reaction inside a Start call.
-  // `self` keeps it alive until the call is done.
-  void Start(std::shared_ptr<Stream> self) {
+  // All of these with the core's mutex held. `self` keeps it alive until the call is done.
+  void Start(std::shared_ptr<Stream> self, wire::RouterFrame hello) {
     self_ = std::move(self);
     stub_->async()->Attach(&context_, this);
     AddHold();
     StartRead(&frame_);
-    wire::RouterFrame hello;
-    hello.mutable_hello()->set_router_id(core_->router_id_);
     Write(std::move(hello));
     StartCall();
   }
@@ -160,10 +161,10 @@ class WorkerUpstream::Core::Stream
 
   void OnReadDone(bool ok) override {
     if (!ok) {
-      core_->OnStreamBroken();
+      core_->OnBroken(id_);
       return;
     }
-    core_->OnFrame(frame_);
+    core_->OnFrame(id_, frame_);
     frame_.Clear();
     StartRead(&frame_);
   }
@@ -178,11 +179,13 @@ class WorkerUpstream::Core::Stream
 
   void OnDone(const grpc::Status& result) override {
     const std::shared_ptr<Core> core = core_;
+    const AttachId id = id_;
     self_.reset();  // The end of this object, before the core says that it is over.
-    core->OnStreamDone(result);
+    core->OnEnded(id, result);
   }
 
  private:
+  const AttachId id_;
   const std::shared_ptr<Core> core_;
   std::shared_ptr<Stream> self_;
   const std::unique_ptr<wire::Worker::Stub> stub_;
@@ -192,18 +195,42 @@ class WorkerUpstream::Core::Stream
   size_t queue_bytes_ = 0;               // likewise
 };
 
-void WorkerUpstream::Core::Connect() {
-  MutexLock lock(mutex_);
-  if (stopping_) return;
+EventsByShard WorkerUpstream::Core::CarryOut(LinkActions actions) {
+  EventsByShard events;
+  for (LinkAction& action : actions) {
+    if (std::holds_alternative<DescribeAction>(action)) {
+      StartDescribe();
+    } else if (auto* attach = std::get_if<AttachAction>(&action)) {
+      // gRPC's own back-off, never under 100 ms, would otherwise stand between us and a worker that
+      // has just begun to listen.
+      grpc::experimental::ChannelResetConnectionBackoff(channel_.get());
+      ++pending_;
+      const auto stream = std::make_shared<Stream>(attach->attach, shared_from_this());
+      streams_[attach->attach] = stream.get();
+      stream->Start(stream, std::move(attach->hello));
+    } else if (auto* write = std::get_if<WriteAction>(&action)) {
+      const auto stream = streams_.find(write->attach);
+      if (stream != streams_.end()) stream->second->Write(std::move(write->frame));
+    } else if (const auto* cut = std::get_if<BreakAction>(&action)) {
+      const auto stream = streams_.find(cut->attach);
+      if (stream != streams_.end()) stream->second->Break();
+    } else {
+      for (UpstreamEvent& event : std::get<DeliverAction>(action).events) {
+        events[ShardOf(event.sequence_id)].push_back(std::move(event));
+      }
+    }
+  }
+  SetAlarm();
+  return events;
+}
+
+void WorkerUpstream::Core::StartDescribe() {
   if (channel_ == nullptr) channel_ = MakeChannel(target_);
-  // gRPC's own back-off, never under 100 ms, would otherwise stand between us and a worker that
-  // has just begun to listen.
   grpc::experimental::ChannelResetConnectionBackoff(channel_.get());
   describe_ = std::make_unique<Describe>();
   describe_->stub = wire::Worker::NewStub(channel_);
   describe_->context.set_deadline(FromNow(limits_.describe_timeout));
   ++pending_;
-  if (status_.reason.empty()) status_.reason = "connecting";
   describe_->stub->async()->Describe(&describe_->context, &describe_->request, &describe_->reply,
                                      [self = shared_from_this()](const grpc::Status& result) {
                                        self->OnDescribed(result);
@@ -211,180 +238,131 @@ void WorkerUpstream::Core::Connect() {
                                      });
 }
 
-void WorkerUpstream::Core::OnDescribed(const grpc::Status& result) {
-  {
-    MutexLock lock(mutex_);
-    const std::unique_ptr<Describe> call = std::move(describe_);
-    if (stopping_) return;
-    if (!result.ok()) {
-      status_.reason = absl::StrCat("the worker doesn't answer: ", result.error_message());
-      ConnectLater();
-    } else {
-      const wire::WorkerDescription& description = call->reply;
-      status_.model_name = description.model_name();
-      status_.numerics_id = description.numerics_id();
-      status_.context_tokens_max = description.context_tokens_max();
-      ReplicaSnapshot& snapshot = status_.snapshot;
-      snapshot.key = {id_, snapshot.key.attachment + 1};
-      snapshot.ready = true;
-      snapshot.draining = false;
-      snapshot.running_max = description.running_max();
-      snapshot.waiting_max = description.waiting_max();
-      snapshot.numerics = std::max<uint64_t>(1, std::hash<std::string>()(status_.numerics_id));
-      snapshot.load = {};
-      snapshot.load.kv_blocks_free = description.kv_blocks_total();
-      snapshot.load.kv_blocks_total = description.kv_blocks_total();
-      status_.reason.clear();
-      frames_unacknowledged_ = 0;
-      ++pending_;
-      const auto stream = std::make_shared<Stream>(shared_from_this(), std::move(call->stub));
-      stream_ = stream.get();
-      stream->Start(stream);
-    }
-  }
-  callbacks_.changed();
+// One alarm at a time. One that goes off too early does no harm.
+void WorkerUpstream::Core::SetAlarm() {
+  const absl::Time wanted = link_.next_tick();
+  if (wanted >= alarm_at_) return;
+  if (alarm_ != nullptr) alarm_->Cancel();
+  alarm_at_ = wanted;
+  ++pending_;
+  alarm_ = std::make_shared<grpc::Alarm>();
+  // A moment more: gRPC takes whole milliseconds, and a tick that comes too early is in vain.
+  alarm_->Set(
+      FromNow(std::max(absl::ZeroDuration(), wanted - clock_.Now()) + absl::Milliseconds(1)),
+      [self = shared_from_this()](bool went_off) {
+        if (went_off) self->OnAlarm();
+        self->CallbackEnded();
+      });
 }
 
-void WorkerUpstream::Core::OnFrame(wire::WorkerFrame& frame) {
+void WorkerUpstream::Core::OnAlarm() {
   EventsByShard events;
   {
     MutexLock lock(mutex_);
-    attempts_ = 0;
-    if (stream_ == nullptr) return;
-    for (wire::SequenceEvent& wire_event : *frame.mutable_events()) {
-      std::optional<UpstreamEvent> event = FromSequenceEvent(wire_event);
-      if (!event.has_value() || !Record(*event)) continue;
-      const int32_t shard = ShardOf(event->sequence_id);
-      events[shard].push_back(*std::move(event));
-    }
-    if (frame.has_load()) {
-      status_.snapshot.load = FromWorkerLoad(frame.load());
-      status_.snapshot.draining = frame.load().draining();
-      status_.reason = frame.load().draining() ? "draining" : "";
-    }
-    Acknowledge(frame);
+    alarm_at_ = absl::InfiniteFuture();
+    LinkActions actions;
+    link_.Tick(clock_.Now(), actions);
+    events = CarryOut(std::move(actions));
   }
-  Deliver(std::move(events));
-  callbacks_.changed();
+  Tell(std::move(events));
 }
 
-bool WorkerUpstream::Core::Record(const UpstreamEvent& event) {
-  const auto found = live_.find(event.sequence_id);
-  if (found == live_.end()) return false;
-  const bool ends = std::holds_alternative<FinishedEvent>(event.what) ||
-                    std::holds_alternative<FailedEvent>(event.what);
-  if (!found->second.accepted && (ends || std::holds_alternative<AcceptedEvent>(event.what))) {
-    found->second.accepted = true;
-    --status_.snapshot.unaccepted;
-    status_.snapshot.unaccepted_prompt_tokens -= found->second.prompt_tokens_estimate;
-  }
-  if (ends) live_.erase(found);
-  return true;
-}
-
-void WorkerUpstream::Core::Acknowledge(const wire::WorkerFrame& frame) {
-  ++frames_unacknowledged_;
-  // The last sequence has ended: nothing more may come that would bring the count up.
-  const bool idle = frame.events_size() > 0 && live_.empty();
-  if (frames_unacknowledged_ < limits_.ack_frames && !idle) return;
-  frames_unacknowledged_ = 0;
-  wire::RouterFrame ack;
-  ack.mutable_ack()->set_frame_number(frame.frame_number());
-  stream_->Write(std::move(ack));
-}
-
-void WorkerUpstream::Core::OnStreamBroken() {
-  EventsByShard lost;
+void WorkerUpstream::Core::OnDescribed(const grpc::Status& result) {
+  EventsByShard events;
   {
     MutexLock lock(mutex_);
-    CHECK(stream_ != nullptr);
-    for (const auto& [sequence_id, live] : live_) {
-      lost[ShardOf(sequence_id)].push_back({.sequence_id = sequence_id, .what = WorkerLostEvent{}});
+    const std::unique_ptr<Describe> call = std::move(describe_);
+    LinkActions actions;
+    if (result.ok()) {
+      link_.OnDescribed(call->reply, clock_.Now(), actions);
+    } else {
+      link_.OnDescribeFailed(result.error_message(), clock_.Now(), actions);
     }
-    live_.clear();
-    status_.snapshot.ready = false;
-    status_.snapshot.unaccepted = 0;
-    status_.snapshot.unaccepted_prompt_tokens = 0;
-    status_.snapshot.load = {};
-    status_.reason = "the stream to the worker ended";
-    std::exchange(stream_, nullptr)->Release();
+    events = CarryOut(std::move(actions));
   }
-  Deliver(std::move(lost));
-  callbacks_.changed();
+  Tell(std::move(events));
 }
 
-void WorkerUpstream::Core::OnStreamDone(const grpc::Status& result) {
+void WorkerUpstream::Core::OnFrame(AttachId attach, wire::WorkerFrame& frame) {
+  EventsByShard events;
   {
     MutexLock lock(mutex_);
-    if (!result.ok()) {
-      status_.reason = absl::StrCat("the stream to the worker ended: ", result.error_message());
-    }
-    if (!stopping_) ConnectLater();
+    LinkActions actions;
+    link_.OnFrame(attach, frame, clock_.Now(), actions);
+    events = CarryOut(std::move(actions));
   }
-  callbacks_.changed();
+  Tell(std::move(events));
+}
+
+// Nothing more can be sent; gRPC tells the reason with the call's end.
+void WorkerUpstream::Core::OnBroken(AttachId attach) {
+  MutexLock lock(mutex_);
+  const auto stream = streams_.find(attach);
+  CHECK(stream != streams_.end());
+  Stream* const ended = stream->second;
+  streams_.erase(stream);
+  ended->Release();
+}
+
+void WorkerUpstream::Core::OnEnded(AttachId attach, const grpc::Status& result) {
+  EventsByShard events;
+  {
+    MutexLock lock(mutex_);
+    LinkActions actions;
+    link_.OnEnded(attach, result.ok() ? "by the worker" : result.error_message(),
+                  NobodyListens(result), clock_.Now(), actions);
+    events = CarryOut(std::move(actions));
+  }
+  Tell(std::move(events));
   CallbackEnded();
 }
 
-void WorkerUpstream::Core::ConnectLater() {
-  const absl::Duration delay = ReconnectDelay(limits_, attempts_++);
-  ++pending_;
-  alarm_ = std::make_shared<grpc::Alarm>();
-  alarm_->Set(FromNow(delay), [self = shared_from_this()](bool) {
-    self->Connect();
-    self->CallbackEnded();
-  });
+void WorkerUpstream::Core::Start() {
+  MutexLock lock(mutex_);
+  LinkActions actions;
+  link_.Start(actions);
+  CarryOut(std::move(actions));
 }
 
 absl::Status WorkerUpstream::Core::Submit(uint64_t attachment, uint64_t sequence_id,
                                           const SequenceSubmission& submission) {
   std::vector<wire::RouterFrame> frames =
       ToSubmitFrames(sequence_id, ToGenerateSpec(submission), limits_.submit_part_bytes);
-  size_t bytes = 0;
-  for (const wire::RouterFrame& frame : frames) bytes += frame.ByteSizeLong();
-
   MutexLock lock(mutex_);
-  if (stream_ == nullptr || attachment != status_.snapshot.key.attachment) {
-    return absl::UnavailableError("the worker was lost before the request was sent");
-  }
-  if (stream_->queue_bytes() + bytes > limits_.write_queue_bytes_max) {
-    return absl::ResourceExhaustedError(
-        absl::StrCat(stream_->queue_bytes(), " bytes are waiting to be sent to the worker, and ",
-                     limits_.write_queue_bytes_max, " may"));
-  }
-  live_[sequence_id] = {.prompt_tokens_estimate = submission.prompt_tokens_estimate};
-  ++status_.snapshot.unaccepted;
-  status_.snapshot.unaccepted_prompt_tokens += submission.prompt_tokens_estimate;
-  for (wire::RouterFrame& frame : frames) stream_->Write(std::move(frame));
-  return absl::OkStatus();
+  const size_t queued_bytes = streams_.empty() ? 0 : streams_.rbegin()->second->queue_bytes();
+  LinkActions actions;
+  absl::Status submitted = link_.Submit(attachment, sequence_id, submission.prompt_tokens_estimate,
+                                        std::move(frames), queued_bytes, actions);
+  CarryOut(std::move(actions));
+  return submitted;
 }
 
 void WorkerUpstream::Core::Cancel(uint64_t sequence_id) {
   MutexLock lock(mutex_);
-  const auto found = live_.find(sequence_id);
-  if (found == live_.end()) return;
-  if (!found->second.accepted) {
-    --status_.snapshot.unaccepted;
-    status_.snapshot.unaccepted_prompt_tokens -= found->second.prompt_tokens_estimate;
-  }
-  live_.erase(found);
-  // Not held to write_queue_bytes_max: there is one at most for each Submit that was.
-  wire::RouterFrame cancel;
-  cancel.mutable_cancel()->set_sequence_id(sequence_id);
-  stream_->Write(std::move(cancel));
+  LinkActions actions;
+  link_.Cancel(sequence_id, actions);
+  CarryOut(std::move(actions));
 }
 
 UpstreamStatus WorkerUpstream::Core::status() const {
   MutexLock lock(mutex_);
-  return status_;
+  return link_.status();
 }
 
 void WorkerUpstream::Core::Stop() {
   std::shared_ptr<grpc::Channel> channel;  // Let go of without the lock.
+  EventsByShard lost;
+  {
+    MutexLock lock(mutex_);
+    if (std::exchange(stopped_, true)) return;
+    LinkActions actions;
+    link_.Stop(actions);
+    lost = CarryOut(std::move(actions));
+    if (alarm_ != nullptr) alarm_->Cancel();
+    if (describe_ != nullptr) describe_->context.TryCancel();
+  }
+  Tell(std::move(lost));
   MutexLock lock(mutex_);
-  stopping_ = true;
-  if (alarm_ != nullptr) alarm_->Cancel();
-  if (describe_ != nullptr) describe_->context.TryCancel();
-  if (stream_ != nullptr) stream_->Break();
   while (pending_ > 0) idle_.Wait(mutex_);
   alarm_.reset();  // It refers back to this.
   channel = std::move(channel_);
@@ -395,15 +373,16 @@ void WorkerUpstream::Core::CallbackEnded() {
   if (--pending_ == 0) idle_.NotifyAll();
 }
 
-void WorkerUpstream::Core::Deliver(EventsByShard events) {
+void WorkerUpstream::Core::Tell(EventsByShard events) {
   for (auto& [shard, shard_events] : events) callbacks_.deliver(shard, std::move(shard_events));
+  callbacks_.changed();
 }
 
 WorkerUpstream::WorkerUpstream(ReplicaId id, const std::string& target,
                                const std::string& router_id, const UpstreamLimits& limits,
-                               Callbacks callbacks)
-    : core_(std::make_shared<Core>(id, target, router_id, limits, std::move(callbacks))) {
-  core_->Connect();
+                               const Clock& clock, Callbacks callbacks)
+    : core_(std::make_shared<Core>(id, target, router_id, limits, clock, std::move(callbacks))) {
+  core_->Start();
 }
 
 WorkerUpstream::~WorkerUpstream() { Stop(); }

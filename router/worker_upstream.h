@@ -3,64 +3,16 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
-#include <span>
 #include <string>
-#include <variant>
 #include <vector>
 
 #include "absl/status/status.h"
 #include "absl/time/time.h"
-#include "router/generate_request.h"
+#include "common/clock.h"
 #include "router/replica.h"
-#include "router/router.h"
+#include "router/upstream_event.h"
 
 namespace spillway {
-
-// What a worker says of one sequence (proto/worker.proto), or what became of its stream.
-struct AcceptedEvent {
-  int32_t prompt_tokens = 0;
-};
-struct StartedEvent {
-  int32_t cached_tokens = 0;
-};
-struct DeltaEvent {
-  OutputDelta output;
-  std::vector<int32_t> token_ids;  // also where their text is held back
-};
-struct FinishedEvent {
-  FinishReason reason = FinishReason::kStop;
-  Usage usage;
-};
-struct FailedEvent {
-  GenerateError error;
-};
-struct WorkerLostEvent {};
-
-struct UpstreamEvent {
-  uint64_t sequence_id = 0;
-  std::variant<AcceptedEvent, StartedEvent, DeltaEvent, FinishedEvent, FailedEvent, WorkerLostEvent>
-      what;
-};
-
-// A sequence id carries its shard's index in the top byte, so that a frame's events are sorted to
-// their shards without a table.
-constexpr int32_t kShardsMax = 256;
-constexpr uint64_t MakeSequenceId(int32_t shard, uint64_t number) {
-  return static_cast<uint64_t>(shard) << 56 | number;
-}
-constexpr int32_t ShardOf(uint64_t sequence_id) { return static_cast<int32_t>(sequence_id >> 56); }
-
-// One choice of a request as it is sent. Everything that a rerun needs is in it.
-struct SequenceSubmission {
-  const GenerateRequest& request;  // borrowed for the call
-  uint64_t seed = 0;               // this choice's
-  int64_t template_time_unix_s = 0;
-  absl::Duration time_left = absl::InfiniteDuration();
-  std::span<const int32_t> resumed_token_ids;
-  uint64_t resumed_content_bytes = 0;
-  int32_t resumed_logprobs = 0;
-  int64_t prompt_tokens_estimate = 0;
-};
 
 struct UpstreamLimits {
   size_t submit_part_bytes = 256 << 10;     // a longer spec goes in parts
@@ -72,6 +24,12 @@ struct UpstreamLimits {
   absl::Duration reconnect_quick = absl::Milliseconds(25);
   int32_t reconnect_quick_count = 200;
   absl::Duration reconnect_max = absl::Seconds(2);
+  // A worker that says nothing for silence_max, not even in answer to pings, is hung.
+  absl::Duration ping_interval = absl::Seconds(1);
+  absl::Duration silence_max = absl::Seconds(5);
+  // How long what is on a stream that broke waits to be picked up again.
+  absl::Duration reattach_wait = absl::Seconds(1);
+  size_t reattach_sequences_max = 1 << 16;  // with more than a Hello should name, all are lost
 };
 
 // The pause before connection attempt `attempt` (0 is the first after a failure). Doubles after the
@@ -87,17 +45,13 @@ struct UpstreamStatus {
   int32_t context_tokens_max = 0;
 };
 
-// The client of one worker: describes it, keeps one Attach stream to it, and connects again when
-// that breaks.
-//
-//   connecting --Describe, Attach--> attached --stream ends--> backing off --> connecting …
-//
-// All that was on a stream that ends is lost: WorkerLostEvent for each sequence. The worker's
-// frames are always read, whatever the shards do with them.
+// The client of one worker over gRPC: carries out what its UpstreamLink decides (describe, attach,
+// attach again, give up), and gives the events to the shards. The worker's frames are always read,
+// whatever the shards do with them.
 //
 // Thread-safe. Makes no threads: the callbacks run on gRPC's, without a lock of this class held,
 // and in order for one stream.
-class WorkerUpstream {
+class WorkerUpstream : public SequenceCarrier {
  public:
   struct Callbacks {
     // All events of one frame for one shard, in order. Must not block.
@@ -106,20 +60,14 @@ class WorkerUpstream {
     std::function<void()> changed;
   };
 
-  // Starts to connect. `target` as gRPC takes it: "unix:/…", "host:port".
+  // Starts to connect. `target` as gRPC takes it: "unix:/…", "host:port". `clock` outlives it.
   WorkerUpstream(ReplicaId id, const std::string& target, const std::string& router_id,
-                 const UpstreamLimits& limits, Callbacks callbacks);
-  ~WorkerUpstream();  // Stop()
+                 const UpstreamLimits& limits, const Clock& clock, Callbacks callbacks);
+  ~WorkerUpstream() override;  // Stop()
 
-  // Queues a sequence for sending. Its events are delivered until Finished, Failed, WorkerLost or
-  // Cancel().
-  //   UNAVAILABLE         `attachment` isn't the present one
-  //   RESOURCE_EXHAUSTED  too much is waiting to be sent
   absl::Status Submit(uint64_t attachment, uint64_t sequence_id,
-                      const SequenceSubmission& submission);
-
-  // Tells the worker, and delivers nothing more of the sequence. Unknown ids are ignored.
-  void Cancel(uint64_t sequence_id);
+                      const SequenceSubmission& submission) override;
+  void Cancel(uint64_t sequence_id) override;
 
   UpstreamStatus status() const;
 

@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "router/replica.h"
-#include "router/worker_upstream.h"
+#include "router/upstream_event.h"
 
 namespace spillway::worker::v1 {
 class GenerateSpec;

@@ -238,8 +238,8 @@ class FrontDoor {
     for (const WorkerCommand& command : WorkerCommands(options_, folder_.path())) {
       router_->AddReplica(command.name, "unix:" + command.socket_path, command.model_name);
     }
-    for (size_t i = 0; i < options_.attach.size(); ++i) {
-      router_->AddReplica(absl::StrCat("attached-", i), options_.attach[i], "");
+    for (size_t i = 0; i < options_.workers_elsewhere.size(); ++i) {
+      router_->AddReplica(absl::StrCat("elsewhere-", i), options_.workers_elsewhere[i], "");
     }
     for (const std::string& address : server_.bound_addresses()) {
       std::printf("listening on http://%s\n", address.c_str());

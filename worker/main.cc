@@ -152,6 +152,11 @@ absl::Status Serve(const Flags& flags, const sigset_t& signals) {
 
   grpc::EnableDefaultHealthCheckService(true);
   grpc::ServerBuilder builder;
+  // A second worker at the same port would otherwise share it unseen.
+  builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
+  // Routers ping every 10 s (router/worker_upstream.cc); gRPC's own limit is one in 5 minutes.
+  builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, 5'000);
+  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
   builder.AddListeningPort(flags.listen, grpc::InsecureServerCredentials());
   builder.RegisterService(&service.service());
   if (flags.listen.starts_with("unix:")) umask(0077);  // The socket is for this user alone.

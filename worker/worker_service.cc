@@ -1,39 +1,25 @@
 #include "worker/worker_service.h"
 
-#include <map>
-#include <thread>
+#include <memory>
+#include <optional>
 #include <unordered_map>
 #include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "common/bounded_queue.h"
 #include "common/check.h"
+#include "common/logging.h"
 #include "common/mutex.h"
 #include "grpcpp/grpcpp.h"
 #include "proto/worker.grpc.pb.h"
-#include "worker/worker_service_session.h"
+#include "worker/worker_service_frames.h"
+#include "worker/worker_service_prompts.h"
+#include "worker/worker_service_sessions.h"
+#include "worker/worker_service_stream.h"
 #include "worker/worker_service_wire.h"
 
 namespace spillway {
 namespace {
-
-// Text and ids of an event, and what protobuf puts around them; rather too much than too little.
-size_t EventBytes(const EngineEvent& event, const Tokenizer& tokenizer) {
-  constexpr size_t kOverhead = 64;
-  constexpr size_t kIdBytes = 5;
-  constexpr size_t kLogprobOverhead = 24;
-  const auto* delta = std::get_if<DeltaEvent>(&event.what);
-  if (delta == nullptr) return kOverhead;
-  size_t bytes = kOverhead + delta->content.size() + kIdBytes * delta->tokens.size();
-  for (const TokenLogprobs& logprobs : delta->logprobs) {
-    bytes += 2 * kLogprobOverhead + tokenizer.TokenBytes(logprobs.token).size();
-    for (const TokenLogprob& top : logprobs.top) {
-      bytes += kLogprobOverhead + tokenizer.TokenBytes(top.token).size();
-    }
-  }
-  return bytes;
-}
 
 grpc::Status ToGrpc(const absl::Status& status) {
   return grpc::Status(static_cast<grpc::StatusCode>(status.code()), std::string(status.message()));
@@ -50,22 +36,13 @@ class WorkerService::Impl : public wire::Worker::CallbackService {
         prompts_(prompts),
         tokenizer_(tokenizer),
         clock_(clock),
-        submissions_(static_cast<size_t>(limits.submissions_max)) {
+        sessions_(limits.sessions) {
     // Keeps gRPC running until the process ends. When its last object goes, gRPC 1.51 may poll for
     // 10 s first (run_poller in tcp_posix.cc) if a write had to wait shortly before.
     grpc_init();
   }
 
-  ~Impl() override {
-    submissions_.Close();
-    if (prompt_thread_.joinable()) prompt_thread_.join();
-  }
-
-  void Connect(EngineLoop& engine) {
-    CHECK(engine_ == nullptr);
-    engine_ = &engine;
-    prompt_thread_ = std::thread([this] { RunPromptThread(); });
-  }
+  void Connect(EngineLoop& engine);
 
   grpc::ServerUnaryReactor* Describe(grpc::CallbackServerContext* context,
                                      const wire::DescribeRequest* request,
@@ -87,39 +64,23 @@ class WorkerService::Impl : public wire::Worker::CallbackService {
   void OnStep(std::span<EngineEvent> events, const EngineLoad& load) EXCLUDES(mutex_);
 
  private:
-  using SessionPtr = std::shared_ptr<WorkerServiceSession>;
+  using StreamPtr = std::shared_ptr<AttachStream>;
+  using Cuts = std::vector<std::pair<StreamPtr, absl::Status>>;
 
-  // A sequence between its submission and its end.
-  struct Entry {
-    SessionPtr session;
-    uint64_t router_sequence = 0;
-  };
-  struct Submission {
-    SequenceId id{};
-    absl::Time arrival;
-    wire::GenerateSpec spec;
-  };
-  struct Outgoing {
-    std::unique_ptr<wire::WorkerFrame> frame;
-    size_t bytes = 0;
-  };
-  struct SessionState {
-    SessionPtr session;
-    std::unordered_map<uint64_t, SequenceId> sequences;  // by the router's ids
-    absl::Time load_sent;
-    bool idle_sent = false;  // the last load it was sent was that of an idle worker
-  };
-
-  void OnSubmit(WorkerServiceSession& session, uint64_t router_sequence, wire::GenerateSpec spec)
+  // Every frame but submissions.
+  void OnFrame(StreamId stream, const wire::RouterFrame& frame) EXCLUDES(mutex_);
+  void OnSubmit(StreamId stream, uint64_t router_sequence, wire::GenerateSpec spec)
       EXCLUDES(mutex_);
-  void OnCancel(WorkerServiceSession& session, uint64_t router_sequence) EXCLUDES(mutex_);
-  void OnGone(WorkerServiceSession& session) EXCLUDES(mutex_);
-  void RunPromptThread();
-  void Prepare(Submission submission) EXCLUDES(mutex_);
+  void OnGone(StreamId stream) EXCLUDES(mutex_);
+
+  bool IsWanted(SequenceId id) EXCLUDES(mutex_);
+  void OnPromptReady(EngineRequest request) EXCLUDES(mutex_);
   void Refuse(SequenceId id, const SpecRefusal& refusal) EXCLUDES(mutex_);
-  void SendRefusal(WorkerServiceSession& session, uint64_t router_sequence,
-                   const SpecRefusal& refusal);
-  void Forget(SequenceId id) REQUIRES(mutex_);
+  void SendRefusal(SessionId session, uint64_t router_sequence, const SpecRefusal& refusal,
+                   SessionActions& actions) REQUIRES(mutex_);
+  // All but the cuts, which are to be done without the lock: a cut calls back.
+  Cuts CarryOut(SessionActions& actions) REQUIRES(mutex_);
+  static void CutAll(const Cuts& cuts);
 
   const WorkerServiceLimits limits_;
   const WorkerInfo info_;
@@ -128,16 +89,29 @@ class WorkerService::Impl : public wire::Worker::CallbackService {
   const Clock& clock_;
   EngineLoop* engine_ = nullptr;  // set once, before any call comes in
 
-  BoundedQueue<Submission> submissions_;
-  std::thread prompt_thread_;
-
   Mutex mutex_;
-  uint64_t last_id_ GUARDED_BY(mutex_) = 0;
   bool draining_ GUARDED_BY(mutex_) = false;
   EngineLoad load_ GUARDED_BY(mutex_);
-  std::unordered_map<SequenceId, Entry> entries_ GUARDED_BY(mutex_);
-  std::unordered_map<WorkerServiceSession*, SessionState> sessions_ GUARDED_BY(mutex_);
+  RouterSessions sessions_ GUARDED_BY(mutex_);
+  uint64_t last_stream_ GUARDED_BY(mutex_) = 0;
+  std::unordered_map<StreamId, StreamPtr> streams_ GUARDED_BY(mutex_);
+
+  std::optional<PromptThread> prompt_thread_;  // last: it ends before what it calls goes
 };
+
+void WorkerService::Impl::Connect(EngineLoop& engine) {
+  CHECK(engine_ == nullptr);
+  engine_ = &engine;
+  prompt_thread_.emplace(
+      limits_.submissions_max,
+      SpecContext{.prompts = prompts_,
+                  .vocabulary_size = tokenizer_.vocabulary_size(),
+                  .sequence_tokens_max = info_.context_tokens_max},
+      PromptThread::Handlers{
+          .wanted = [this](SequenceId id) { return IsWanted(id); },
+          .ready = [this](EngineRequest request) { OnPromptReady(std::move(request)); },
+          .refused = [this](SequenceId id, const SpecRefusal& why) { Refuse(id, why); }});
+}
 
 grpc::ServerUnaryReactor* WorkerService::Impl::Describe(grpc::CallbackServerContext* context,
                                                         const wire::DescribeRequest*,
@@ -163,22 +137,19 @@ grpc::ServerUnaryReactor* WorkerService::Impl::Describe(grpc::CallbackServerCont
 
 grpc::ServerBidiReactor<wire::RouterFrame, wire::WorkerFrame>* WorkerService::Impl::Attach(
     grpc::CallbackServerContext* context) {
-  auto session = std::make_shared<WorkerServiceSession>(
-      context,
-      WorkerServiceSession::Limits{.submit_bytes_max = limits_.submit_bytes_max,
-                                   .unsent_bytes_max = limits_.unsent_bytes_max},
-      WorkerServiceSession::Handlers{
-          .submit = [this](WorkerServiceSession& from, uint64_t sequence,
-                           wire::GenerateSpec spec) { OnSubmit(from, sequence, std::move(spec)); },
-          .cancel = [this](WorkerServiceSession& from,
-                           uint64_t sequence) { OnCancel(from, sequence); },
-          .gone = [this](WorkerServiceSession& from) { OnGone(from); }});
-  {
-    MutexLock lock(mutex_);
-    sessions_[session.get()].session = session;
-  }
-  session->Begin();
-  return session.get();
+  MutexLock lock(mutex_);
+  const StreamId id{++last_stream_};
+  auto stream = std::make_shared<AttachStream>(
+      context, limits_.submit_bytes_max,
+      AttachStream::Handlers{
+          .frame = [this, id](const wire::RouterFrame& frame) { OnFrame(id, frame); },
+          .submit = [this, id](
+                        uint64_t sequence,
+                        wire::GenerateSpec spec) { OnSubmit(id, sequence, std::move(spec)); },
+          .gone = [this, id] { OnGone(id); }});
+  streams_[id] = stream;
+  stream->Begin();
+  return stream.get();
 }
 
 grpc::ServerUnaryReactor* WorkerService::Impl::Render(grpc::CallbackServerContext* context,
@@ -220,154 +191,167 @@ grpc::ServerUnaryReactor* WorkerService::Impl::Control(grpc::CallbackServerConte
   return reactor;
 }
 
-void WorkerService::Impl::OnSubmit(WorkerServiceSession& session, uint64_t router_sequence,
+void WorkerService::Impl::OnSubmit(StreamId stream, uint64_t router_sequence,
                                    wire::GenerateSpec spec) {
-  SpecRefusal refusal;
+  Cuts cuts;
   {
     MutexLock lock(mutex_);
-    SessionState& state = sessions_.at(&session);
-    const SequenceId id{++last_id_};
-    if (draining_) {
-      refusal = {.status = absl::UnavailableError("the worker is draining"), .reason = "draining"};
-    } else if (!state.sequences.emplace(router_sequence, id).second) {
-      refusal = {.status = absl::InvalidArgumentError(
-                     absl::StrCat("sequence id ", router_sequence, " is in use")),
-                 .reason = "invalid_request"};
-    } else {
-      entries_[id] = {.session = state.session, .router_sequence = router_sequence};
-      if (submissions_.TryPush({id, clock_.Now(), std::move(spec)})) return;
-      Forget(id);
-      refusal = {.status = absl::ResourceExhaustedError(absl::StrCat(
-                     limits_.submissions_max, " submissions are waiting to be tokenized")),
-                 .reason = "queue_full"};
+    const absl::Time now = clock_.Now();
+    SessionActions actions;
+    const auto submit = [&]() REQUIRES(mutex_) {
+      if (!sessions_.OnFrame(stream, now, actions)) return;
+      const SessionId session = *sessions_.SessionOf(stream);
+      if (draining_) {
+        return SendRefusal(
+            session, router_sequence,
+            {.status = absl::UnavailableError("the worker is draining"), .reason = "draining"},
+            actions);
+      }
+      const absl::StatusOr<SequenceId> id = *sessions_.OnSubmit(stream, router_sequence);
+      if (!id.ok()) {
+        return SendRefusal(session, router_sequence,
+                           {.status = absl::InvalidArgumentError(id.status().message()),
+                            .reason = "invalid_request"},
+                           actions);
+      }
+      if (prompt_thread_->TryPush({*id, now, std::move(spec)})) return;
+      sessions_.Forget(*id);
+      SendRefusal(session, router_sequence,
+                  {.status = absl::ResourceExhaustedError(absl::StrCat(
+                       limits_.submissions_max, " submissions are waiting to be tokenized")),
+                   .reason = "queue_full"},
+                  actions);
+    };
+    submit();
+    cuts = CarryOut(actions);
+  }
+  CutAll(cuts);
+}
+
+void WorkerService::Impl::OnFrame(StreamId stream, const wire::RouterFrame& frame) {
+  Cuts cuts;
+  {
+    MutexLock lock(mutex_);
+    const absl::Time now = clock_.Now();
+    SessionActions actions;
+    if (frame.has_hello()) {
+      sessions_.OnHello(stream, frame.hello(), now, actions);
+    } else if (sessions_.OnFrame(stream, now, actions)) {
+      if (frame.has_cancel()) sessions_.OnCancel(stream, frame.cancel().sequence_id(), actions);
+      if (frame.has_ack()) sessions_.OnAck(stream, frame.ack().frame_number());
+      if (frame.has_ping()) {
+        auto answer = std::make_shared<wire::WorkerFrame>();
+        LoadToWire(load_, draining_, *answer->mutable_load());
+        streams_.at(stream)->SendIfQuiet(std::move(answer));
+      }
     }
+    cuts = CarryOut(actions);
   }
-  SendRefusal(session, router_sequence, refusal);
+  CutAll(cuts);
 }
 
-void WorkerService::Impl::OnCancel(WorkerServiceSession& session, uint64_t router_sequence) {
-  MutexLock lock(mutex_);
-  SessionState& state = sessions_.at(&session);
-  const auto found = state.sequences.find(router_sequence);
-  if (found == state.sequences.end()) return;
-  const SequenceId id = found->second;
-  Forget(id);
-  engine_->Cancel(id);
-}
-
-void WorkerService::Impl::OnGone(WorkerServiceSession& session) {
-  // Kept until the lock is released: it may be the last reference to the session.
-  SessionPtr last;
-  MutexLock lock(mutex_);
-  const auto found = sessions_.find(&session);
-  CHECK(found != sessions_.end());
-  last = found->second.session;
-  for (const auto& [router_sequence, id] : found->second.sequences) {
-    entries_.erase(id);
-    engine_->Cancel(id);
-  }
-  sessions_.erase(found);
-}
-
-void WorkerService::Impl::RunPromptThread() {
-  while (std::optional<Submission> submission = submissions_.Pop()) Prepare(std::move(*submission));
-}
-
-void WorkerService::Impl::Prepare(Submission submission) {
+void WorkerService::Impl::OnGone(StreamId stream) {
+  // Kept until the lock is released: it may be the last reference to the stream.
+  StreamPtr last;
+  Cuts cuts;
   {
     MutexLock lock(mutex_);
-    if (!entries_.contains(submission.id)) return;  // Cancelled while it waited.
+    const auto found = streams_.find(stream);
+    CHECK(found != streams_.end());
+    last = std::move(found->second);
+    streams_.erase(found);
+    SessionActions actions;
+    sessions_.OnStreamGone(stream, clock_.Now(), actions);
+    cuts = CarryOut(actions);
   }
-  EngineRequest request;
-  const SpecRefusal refusal = RequestFromWire(submission.spec,
-                                              {.prompts = prompts_,
-                                               .vocabulary_size = tokenizer_.vocabulary_size(),
-                                               .sequence_tokens_max = info_.context_tokens_max},
-                                              submission.id, submission.arrival, request);
-  if (!refusal.status.ok()) return Refuse(submission.id, refusal);
+  CutAll(cuts);
+}
+
+bool WorkerService::Impl::IsWanted(SequenceId id) {
+  MutexLock lock(mutex_);
+  return sessions_.Find(id).has_value();
+}
+
+void WorkerService::Impl::OnPromptReady(EngineRequest request) {
+  const SequenceId id = request.id;
   {
     // Under the lock, so that a cancellation comes either before (and is seen here) or after the
     // engine has it.
     MutexLock lock(mutex_);
-    if (!entries_.contains(submission.id)) return;
+    if (!sessions_.Find(id).has_value()) return;
     if (engine_->Submit(std::move(request))) return;
   }
-  Refuse(submission.id, {.status = absl::ResourceExhaustedError("the engine's queue is full"),
-                         .reason = "queue_full"});
+  Refuse(id, {.status = absl::ResourceExhaustedError("the engine's queue is full"),
+              .reason = "queue_full"});
 }
 
 void WorkerService::Impl::Refuse(SequenceId id, const SpecRefusal& refusal) {
-  Entry entry;
+  Cuts cuts;
   {
     MutexLock lock(mutex_);
-    const auto found = entries_.find(id);
-    if (found == entries_.end()) return;
-    entry = found->second;
-    Forget(id);
+    const std::optional<RouterSessions::Owner> owner = sessions_.Find(id);
+    if (!owner.has_value()) return;
+    sessions_.Forget(id);
+    SessionActions actions;
+    SendRefusal(owner->session, owner->router_sequence, refusal, actions);
+    cuts = CarryOut(actions);
   }
-  SendRefusal(*entry.session, entry.router_sequence, refusal);
+  CutAll(cuts);
 }
 
-void WorkerService::Impl::SendRefusal(WorkerServiceSession& session, uint64_t router_sequence,
-                                      const SpecRefusal& refusal) {
+void WorkerService::Impl::SendRefusal(SessionId session, uint64_t router_sequence,
+                                      const SpecRefusal& refusal, SessionActions& actions) {
   auto frame = std::make_unique<wire::WorkerFrame>();
   wire::SequenceEvent& event = *frame->add_events();
   event.set_sequence_id(router_sequence);
   RefusalToWire(refusal, event);
-  {
-    MutexLock lock(mutex_);
-    LoadToWire(load_, draining_, *frame->mutable_load());
-  }
-  session.Send(std::move(frame));
-}
-
-void WorkerService::Impl::Forget(SequenceId id) {
-  const auto found = entries_.find(id);
-  CHECK(found != entries_.end());
-  sessions_.at(found->second.session.get()).sequences.erase(found->second.router_sequence);
-  entries_.erase(found);
+  LoadToWire(load_, draining_, *frame->mutable_load());
+  sessions_.Send(session, std::move(frame), clock_.Now(), actions);
 }
 
 void WorkerService::Impl::OnStep(std::span<EngineEvent> events, const EngineLoad& load) {
   const absl::Time now = clock_.Now();
-  std::vector<std::pair<SessionPtr, std::unique_ptr<wire::WorkerFrame>>> ready;
+  Cuts cuts;
   {
     MutexLock lock(mutex_);
     load_ = load;
-    std::map<WorkerServiceSession*, Outgoing> open;
-    for (EngineEvent& event : events) {
-      const auto found = entries_.find(event.sequence);
-      if (found == entries_.end()) continue;  // Cancelled, or its router is gone.
-      const SessionPtr session = found->second.session;
-      Outgoing& outgoing = open[session.get()];
-      const size_t bytes = EventBytes(event, tokenizer_);
-      if (outgoing.frame != nullptr && outgoing.bytes + bytes > limits_.frame_bytes_max) {
-        ready.emplace_back(session, std::move(outgoing.frame));
-        outgoing.bytes = 0;
-      }
-      if (outgoing.frame == nullptr) outgoing.frame = std::make_unique<wire::WorkerFrame>();
-      outgoing.bytes += bytes;
-      wire::SequenceEvent& to = *outgoing.frame->add_events();
-      to.set_sequence_id(found->second.router_sequence);
-      const bool last = std::holds_alternative<EndedEvent>(event.what) ||
-                        std::holds_alternative<FailedEvent>(event.what);
-      EventToWire(event, tokenizer_, to);
-      if (last) Forget(event.sequence);
+    SessionActions actions;
+    for (auto& [session, frame] :
+         MakeFrames(events, tokenizer_, limits_.frame_bytes_max, sessions_)) {
+      LoadToWire(load, draining_, *frame->mutable_load());
+      sessions_.Send(session, std::move(frame), now, actions);
     }
-    for (auto& [key, state] : sessions_) {
-      Outgoing& outgoing = open[key];
-      const bool idle = load.running + load.waiting == 0;
-      const bool load_due =
-          now - state.load_sent >= limits_.load_interval || (idle && !state.idle_sent);
-      if (outgoing.frame == nullptr && !load_due) continue;
-      if (outgoing.frame == nullptr) outgoing.frame = std::make_unique<wire::WorkerFrame>();
-      ready.emplace_back(state.session, std::move(outgoing.frame));
-      state.load_sent = now;
-      state.idle_sent = idle;
+    const bool idle = load.running + load.waiting == 0;
+    for (const SessionId session : sessions_.LoadDue(now, limits_.load_interval, idle)) {
+      auto frame = std::make_unique<wire::WorkerFrame>();
+      LoadToWire(load, draining_, *frame->mutable_load());
+      sessions_.Send(session, std::move(frame), now, actions);
     }
-    for (auto& [session, frame] : ready) LoadToWire(load, draining_, *frame->mutable_load());
+    sessions_.Tick(now, actions);
+    cuts = CarryOut(actions);
   }
-  for (auto& [session, frame] : ready) session->Send(std::move(frame));
+  CutAll(cuts);
+}
+
+WorkerService::Impl::Cuts WorkerService::Impl::CarryOut(SessionActions& actions) {
+  for (const SequenceId id : actions.cancel) engine_->Cancel(id);
+  for (auto& [id, frame] : actions.send) {
+    const auto stream = streams_.find(id);
+    if (stream != streams_.end()) stream->second->Send(std::move(frame));
+  }
+  Cuts cuts;
+  for (auto& [id, why] : actions.cut) {
+    const auto stream = streams_.find(id);
+    if (stream != streams_.end()) cuts.emplace_back(stream->second, std::move(why));
+  }
+  return cuts;
+}
+
+void WorkerService::Impl::CutAll(const Cuts& cuts) {
+  for (const auto& [stream, why] : cuts) {
+    LogWarning(absl::StrCat("cutting off a router: ", why.message()));
+    stream->Cut(why);
+  }
 }
 
 WorkerService::WorkerService(const WorkerServiceLimits& limits, WorkerInfo info,

@@ -7,6 +7,7 @@
 #include "common/clock.h"
 #include "worker/engine_loop.h"
 #include "worker/prompt_builder.h"
+#include "worker/router_session_limits.h"
 #include "worker/text/tokenizer.h"
 
 namespace grpc {
@@ -19,7 +20,7 @@ struct WorkerServiceLimits {
   int32_t submissions_max = 2048;       // received and not yet tokenized, over all routers
   size_t submit_bytes_max = 64u << 20;  // of one submission, all its parts together
   size_t frame_bytes_max = 1u << 20;    // of one WorkerFrame
-  size_t unsent_bytes_max = 16u << 20;  // of one router that doesn't read; beyond it is cut off
+  RouterSessionLimits sessions;
   absl::Duration load_interval = absl::Milliseconds(100);  // between frames that tell only the load
 };
 

@@ -72,9 +72,10 @@ void AddWorkerOptions(CLI::App& serve, ModelFlags& models, ServeOptions& options
       ->type_name("N")
       ->capture_default_str();
   serve
-      .add_option("--attach", options.attach,
+      .add_option("--worker", options.workers_elsewhere,
                   "A worker that runs already, by gRPC address (unix:PATH or HOST:PORT);\n"
-                  "repeatable. Without --workers none is started then")
+                  "repeatable. It outlives this server and is found again by the next one.\n"
+                  "Without --workers none is started here then")
       ->type_name("ADDRESS");
   serve
       .add_option("--threads", options.worker_threads,
@@ -186,7 +187,7 @@ void FillServeDefaults(const CLI::App& serve, const Seconds& seconds, ModelFlags
                        const Environment& environment, ServeOptions& options) {
   options.drain_delay = absl::Seconds(seconds.drain_delay);
   options.grace = absl::Seconds(seconds.grace);
-  if (!options.attach.empty() && serve.count("--workers") == 0) options.workers = 0;
+  if (!options.workers_elsewhere.empty() && serve.count("--workers") == 0) options.workers = 0;
   FillModels(std::move(models), environment, options);
   if (options.data_folder.empty()) options.data_folder = StateFolder(environment);
   if (options.worker_binary.empty()) {
@@ -273,9 +274,9 @@ bool IsLoopbackAddress(const std::string& address) {
 }
 
 absl::Status CheckServeOptions(const ServeOptions& options) {
-  if (options.workers == 0 && options.attach.empty()) {
+  if (options.workers == 0 && options.workers_elsewhere.empty()) {
     return absl::InvalidArgumentError(
-        "there would be no worker: give --workers 1 or more, or --attach ADDRESS");
+        "there would be no worker: give --workers 1 or more, or --worker ADDRESS");
   }
   for (const std::string& network : options.trusted_proxies) {
     if (absl::Status status = IpNetwork::Parse(network).status(); !status.ok()) {

@@ -30,8 +30,8 @@ struct ServedModel {
 
 struct ServeOptions {
   std::vector<ServedModel> models;
-  int32_t workers = 1;              // of each model
-  std::vector<std::string> attach;  // gRPC targets of workers that run already
+  int32_t workers = 1;                         // of each model
+  std::vector<std::string> workers_elsewhere;  // gRPC targets of workers that run already
   std::vector<std::string> listen = {"127.0.0.1:8080"};
   bool no_auth = false;
   bool allow_open_access = false;

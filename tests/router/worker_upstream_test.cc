@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "common/clock.h"
 #include "common/mutex.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -47,7 +48,7 @@ class WorkerUpstreamTest : public ::testing::Test {
 
   WorkerUpstream& Connect(const UpstreamLimits& limits = {}) {
     upstream_.emplace(
-        ReplicaId{0}, "unix:" + path_, "router-under-test", limits,
+        ReplicaId{0}, "unix:" + path_, "router-under-test", limits, clock_,
         WorkerUpstream::Callbacks{.deliver =
                                       [this](int32_t shard, std::vector<UpstreamEvent> events) {
                                         MutexLock lock(mutex_);
@@ -116,6 +117,7 @@ class WorkerUpstreamTest : public ::testing::Test {
   }
 
   SocketDir dir_;
+  const SystemClock clock_;
   const std::string path_ = dir_.Path("worker.sock");
   Mutex mutex_;
   CondVar changed_;
@@ -244,6 +246,60 @@ TEST_F(WorkerUpstreamTest, ALostStreamLosesItsSequencesAndIsAttachedAgain) {
   worker.DropStreams();
   ASSERT_TRUE(WaitUntilReady(3));
   EXPECT_EQ(Count<WorkerLostEvent>(), 2) << "lost once is enough, and the third had finished";
+}
+
+// The worker cuts every stream behind each so many frames; what it has just written may be lost.
+TEST_F(WorkerUpstreamTest, StreamsThatAreCutAllTheTimeLoseNothing) {
+  for (const int32_t frames : {1, 2, 5}) {
+    {
+      MutexLock lock(mutex_);
+      deliveries_.clear();
+    }
+    FakeWorker worker(path_, {.reattach_grace = absl::Seconds(20), .frames_per_stream = frames});
+    Connect({.reattach_wait = absl::Seconds(20)});
+    ASSERT_TRUE(WaitUntilReady(1));
+    ASSERT_TRUE(Submit(1, {}).ok());
+    ASSERT_TRUE(WaitUntil([&] { return Answer(1).second; }));
+    EXPECT_EQ(Answer(1).first, FakeAnswer(5, 12));
+    EXPECT_EQ(Count<DeltaEvent>(), 12);
+    EXPECT_EQ(Count<WorkerLostEvent>(), 0);
+    EXPECT_GT(worker.seen().router_ids.size(), 12u / static_cast<size_t>(frames)) << "attachments";
+    upstream_.reset();
+  }
+}
+
+TEST_F(WorkerUpstreamTest, WhatItCannotPickUpAgainIsLost) {
+  auto worker = std::make_unique<FakeWorker>(path_, FakeWorker::Options{.hold_after = 2});
+  Connect();
+  ASSERT_TRUE(WaitUntilReady(1));
+  ASSERT_TRUE(Submit(1, {}).ok());
+  ASSERT_TRUE(WaitUntil([&] { return Count<DeltaEvent>() == 2; }));
+  worker.reset();
+  ASSERT_TRUE(WaitUntil([&] { return Count<WorkerLostEvent>() == 1; }));
+  FakeWorker other(path_);
+  ASSERT_TRUE(WaitUntilReady(2));
+  ASSERT_TRUE(Submit(2, {}, 2).ok());
+  ASSERT_TRUE(WaitUntil([&] { return Answer(2).second; }));
+}
+
+TEST_F(WorkerUpstreamTest, AHungWorkerIsNoticedAndGivenUp) {
+  FakeWorker worker(path_, {.hold_after = 2});
+  Connect({.ping_interval = absl::Milliseconds(20), .silence_max = absl::Milliseconds(200)});
+  ASSERT_TRUE(WaitUntilReady(1));
+  ASSERT_TRUE(Submit(1, {}).ok());
+  ASSERT_TRUE(WaitUntil([&] { return Count<DeltaEvent>() == 2; }));
+  worker.Hang();
+  ASSERT_TRUE(WaitUntil([&] { return Count<WorkerLostEvent>() == 1; }));
+  EXPECT_FALSE(upstream_->status().snapshot.ready);
+  EXPECT_THAT(upstream_->status().reason, ::testing::HasSubstr("nothing was heard of the worker"));
+}
+
+TEST_F(WorkerUpstreamTest, AnIdleWorkerThatAnswersPingsIsKept) {
+  FakeWorker worker(path_);
+  Connect({.ping_interval = absl::Milliseconds(10), .silence_max = absl::Seconds(10)});
+  ASSERT_TRUE(WaitUntilReady(1));
+  ASSERT_TRUE(worker.WaitUntil([](const auto& seen) { return seen.pings >= 5; }));
+  EXPECT_EQ(upstream_->status().snapshot.key.attachment, 1u);
 }
 
 TEST_F(WorkerUpstreamTest, SurvivesNonsense) {

@@ -89,7 +89,7 @@ class ServeTest : public ::testing::Test {
     std::vector<std::string> arguments = {"serve",
                                           "--listen",
                                           "127.0.0.1:0",
-                                          "--attach",
+                                          "--worker",
                                           "unix:" + folder_.Path("worker.sock"),
                                           "--data-dir",
                                           folder_.Path("data")};

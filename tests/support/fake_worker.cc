@@ -4,10 +4,13 @@
 #include <map>
 #include <utility>
 
+#include "absl/status/statusor.h"
 #include "common/check.h"
+#include "common/clock.h"
 #include "common/mutex.h"
 #include "grpcpp/grpcpp.h"
 #include "proto/worker.grpc.pb.h"
+#include "worker/worker_service_sessions.h"
 
 namespace spillway {
 namespace {
@@ -20,21 +23,10 @@ using Stream = grpc::ServerReaderWriter<wire::WorkerFrame, wire::RouterFrame>;
 
 }  // namespace
 
-std::string FakeTokenText(uint64_t seed, int32_t index) {
-  const uint64_t mixed =
-      (seed + 1) * 0x9e3779b97f4a7c15u + static_cast<uint64_t>(index) * 0x94d049bb133111ebu;
-  return std::string(1 + (mixed >> 40) % 3, static_cast<char>('a' + (mixed >> 20) % 26));
-}
-
-std::string FakeAnswer(uint64_t seed, int32_t tokens) {
-  std::string text;
-  for (int32_t i = 0; i < tokens; ++i) text += FakeTokenText(seed, i);
-  return text;
-}
-
 class FakeWorker::Impl final : public wire::Worker::Service {
  public:
-  Impl(const std::string& path, Options options) : options_(std::move(options)) {
+  Impl(const std::string& path, Options options)
+      : options_(std::move(options)), sessions_({.reattach_grace = options_.reattach_grace}) {
     grpc::ServerBuilder builder;
     builder.AddListeningPort("unix:" + path, grpc::InsecureServerCredentials());
     builder.RegisterService(this);
@@ -49,13 +41,24 @@ class FakeWorker::Impl final : public wire::Worker::Service {
 
   void DropStreams() EXCLUDES(mutex_) {
     MutexLock lock(mutex_);
-    for (auto& [context, session] : sessions_) context->TryCancel();
+    // Before the router can attach again, whenever Attach() notices.
+    SessionActions actions;
+    for (auto& [id, stream] : streams_) {
+      sessions_.OnStreamGone(id, clock_.Now(), actions);
+      stream.context->TryCancel();
+    }
+    CarryOut(actions);
+  }
+
+  void Hang() EXCLUDES(mutex_) {
+    MutexLock lock(mutex_);
+    hung_ = true;
   }
 
   void Allow(int32_t tokens) EXCLUDES(mutex_) {
     MutexLock lock(mutex_);
     options_.hold_after = tokens;
-    for (auto& [context, session] : sessions_) Run(session);
+    Run();
   }
 
   void RefuseNext(int32_t count, absl::StatusCode code, const std::string& reason)
@@ -72,25 +75,28 @@ class FakeWorker::Impl final : public wire::Worker::Service {
     load_.set_running(running);
     load_.set_waiting(waiting);
     load_.set_draining(draining);
-    for (auto& [context, session] : sessions_) Send(session, {});
+    for (const auto& [id, stream] : streams_) {
+      if (const auto session = sessions_.SessionOf(id)) Send(*session, {});
+    }
   }
 
   void SendNonsense() EXCLUDES(mutex_) {
     MutexLock lock(mutex_);
-    for (auto& [context, session] : sessions_) {
-      std::vector<wire::SequenceEvent> events;
-      std::vector<uint64_t> ids = {0, 4711, uint64_t{0xff} << 56 | 1};
-      for (const auto& [id, sequence] : session.sequences) ids.push_back(id);
-      for (const uint64_t id : ids) {
-        events.emplace_back().set_sequence_id(id);  // says nothing at all
-        wire::SequenceEvent& accepted = events.emplace_back();
-        accepted.set_sequence_id(id);
-        accepted.mutable_accepted()->set_prompt_tokens(-5);
-        wire::SequenceEvent& started = events.emplace_back();
-        started.set_sequence_id(id);
-        started.mutable_started();
-      }
-      Send(session, std::move(events));
+    std::vector<wire::SequenceEvent> events;
+    std::vector<uint64_t> ids = {0, 4711, uint64_t{0xff} << 56 | 1};
+    for (const auto& [id, sequence] : sequences_)
+      ids.push_back(sessions_.Find(id)->router_sequence);
+    for (const uint64_t id : ids) {
+      events.emplace_back().set_sequence_id(id);  // says nothing at all
+      wire::SequenceEvent& accepted = events.emplace_back();
+      accepted.set_sequence_id(id);
+      accepted.mutable_accepted()->set_prompt_tokens(-5);
+      wire::SequenceEvent& started = events.emplace_back();
+      started.set_sequence_id(id);
+      started.mutable_started();
+    }
+    for (const auto& [id, stream] : streams_) {
+      if (const auto session = sessions_.SessionOf(id)) Send(*session, events);
     }
   }
 
@@ -121,24 +127,35 @@ class FakeWorker::Impl final : public wire::Worker::Service {
   }
 
   grpc::Status Attach(grpc::ServerContext* context, Stream* stream) override EXCLUDES(mutex_) {
+    StreamId id{};
     {
       MutexLock lock(mutex_);
-      sessions_[context].stream = stream;
-      seen_.frames_sent = 0;
+      id = StreamId{++last_stream_};
+      streams_[id] = {.context = context, .stream = stream};
     }
     wire::RouterFrame frame;
     while (stream->Read(&frame)) {
       MutexLock lock(mutex_);
-      OnFrame(sessions_[context], frame);
+      OnFrame(id, frame);
       changed_.NotifyAll();
     }
     MutexLock lock(mutex_);
-    sessions_.erase(context);
+    SessionActions actions;
+    sessions_.OnStreamGone(id, clock_.Now(), actions);
+    streams_.erase(id);
+    CarryOut(actions);
     changed_.NotifyAll();
     return grpc::Status::OK;
   }
 
  private:
+  struct OpenStream {
+    grpc::ServerContext* context = nullptr;
+    Stream* stream = nullptr;
+    int32_t frames = 0;                      // numbered ones
+    std::map<uint64_t, Submission> partial;  // SubmitParts so far
+    std::map<uint64_t, std::string> partial_bytes;
+  };
   struct Sequence {
     uint64_t seed = 0;
     int32_t prompt_tokens = 0;
@@ -148,61 +165,92 @@ class FakeWorker::Impl final : public wire::Worker::Service {
     size_t sent_bytes = 0;
     bool says_length = false;
   };
-  struct Session {
-    Stream* stream = nullptr;
-    uint64_t frame_number = 0;
-    std::map<uint64_t, Sequence> sequences;
-    std::map<uint64_t, Submission> partial;  // SubmitParts so far
-    std::map<uint64_t, std::string> partial_bytes;
-  };
 
-  void OnFrame(Session& session, const wire::RouterFrame& frame) REQUIRES(mutex_) {
+  void OnFrame(StreamId stream, const wire::RouterFrame& frame) REQUIRES(mutex_) {
+    if (hung_) return;
+    const absl::Time now = clock_.Now();
+    SessionActions actions;
+    if (frame.has_hello()) {
+      seen_.router_ids.push_back(frame.hello().router_id());
+      if (frame.hello().live_sequence_ids().empty()) seen_.frames_sent = 0;
+      sessions_.OnHello(stream, frame.hello(), now, actions);
+      CarryOut(actions);
+      return;
+    }
+    const bool counts = sessions_.OnFrame(stream, now, actions);
+    CarryOut(actions);
+    if (!counts) return;
     switch (frame.frame_case()) {
-      case wire::RouterFrame::kHello:
-        seen_.router_ids.push_back(frame.hello().router_id());
-        break;
       case wire::RouterFrame::kSubmit: {
         Submission submission;
         submission.sequence_id = frame.submit().sequence_id();
         submission.largest_frame = frame.ByteSizeLong();
-        OnSubmit(session, frame.submit().spec(), std::move(submission));
+        OnSubmit(stream, frame.submit().spec(), std::move(submission));
         break;
       }
       case wire::RouterFrame::kSubmitPart:
-        OnPart(session, frame);
+        OnPart(stream, frame);
         break;
       case wire::RouterFrame::kCancel:
         seen_.cancelled.push_back(frame.cancel().sequence_id());
-        session.sequences.erase(frame.cancel().sequence_id());
+        sessions_.OnCancel(stream, frame.cancel().sequence_id(), actions);
+        CarryOut(actions);
         break;
       case wire::RouterFrame::kAck:
         seen_.last_ack = frame.ack().frame_number();
+        sessions_.OnAck(stream, frame.ack().frame_number());
         break;
-      case wire::RouterFrame::FRAME_NOT_SET:
+      case wire::RouterFrame::kPing:
+        ++seen_.pings;
+        Write(streams_.at(stream), {});
+        break;
+      default:
         break;
     }
   }
 
-  void OnPart(Session& session, const wire::RouterFrame& frame) REQUIRES(mutex_) {
+  void CarryOut(SessionActions& actions) REQUIRES(mutex_) {
+    for (const SequenceId id : actions.cancel) sequences_.erase(id);
+    for (const auto& [id, frame] : actions.send) {
+      const auto stream = streams_.find(id);
+      if (stream == streams_.end()) continue;
+      Write(stream->second, *frame);
+      if (frame->frame_number() > 0 && ++stream->second.frames == options_.frames_per_stream) {
+        stream->second.context->TryCancel();
+      }
+    }
+    for (const auto& [id, why] : actions.cut) {
+      const auto stream = streams_.find(id);
+      if (stream != streams_.end()) stream->second.context->TryCancel();
+    }
+    actions = {};
+  }
+
+  void Write(const OpenStream& to, const wire::WorkerFrame& frame) REQUIRES(mutex_) {
+    if (!hung_) to.stream->Write(frame);  // False when the stream is gone; Attach() notices.
+  }
+
+  void OnPart(StreamId stream, const wire::RouterFrame& frame) REQUIRES(mutex_) {
+    OpenStream& open = streams_.at(stream);
     const wire::SubmitPart& part = frame.submit_part();
-    Submission& submission = session.partial[part.sequence_id()];
+    Submission& submission = open.partial[part.sequence_id()];
     submission.sequence_id = part.sequence_id();
     ++submission.parts;
     submission.largest_frame = std::max(submission.largest_frame, frame.ByteSizeLong());
-    std::string& bytes = session.partial_bytes[part.sequence_id()];
+    std::string& bytes = open.partial_bytes[part.sequence_id()];
     bytes += part.spec_bytes();
     if (!part.last()) return;
     wire::GenerateSpec spec;
     CHECK(spec.ParseFromString(bytes));
     Submission whole = std::move(submission);
-    session.partial.erase(whole.sequence_id);
-    session.partial_bytes.erase(whole.sequence_id);
-    OnSubmit(session, spec, std::move(whole));
+    open.partial.erase(whole.sequence_id);
+    open.partial_bytes.erase(whole.sequence_id);
+    OnSubmit(stream, spec, std::move(whole));
   }
 
-  void OnSubmit(Session& session, const wire::GenerateSpec& spec, Submission submission)
+  void OnSubmit(StreamId stream, const wire::GenerateSpec& spec, Submission submission)
       REQUIRES(mutex_) {
-    const uint64_t id = submission.sequence_id;
+    const uint64_t router_sequence = submission.sequence_id;
     submission.prompt =
         spec.prompt().has_chat() ? spec.prompt().chat().messages_json() : spec.prompt().text();
     submission.seed = spec.sampling().seed();
@@ -223,36 +271,47 @@ class FakeWorker::Impl final : public wire::Worker::Service {
         .says_length = spec.new_tokens_max() > 0};
     seen_.submissions.push_back(std::move(submission));
     if (!options_.answer_submits) return;
+    const SessionId session = *sessions_.SessionOf(stream);
     if (refusals_ > 0) {
       --refusals_;
       wire::SequenceEvent event;
-      event.set_sequence_id(id);
+      event.set_sequence_id(router_sequence);
       *event.mutable_failed() = refusal_;
       Send(session, {event});
       return;
     }
     wire::SequenceEvent accepted;
-    accepted.set_sequence_id(id);
+    accepted.set_sequence_id(router_sequence);
     accepted.mutable_accepted()->set_prompt_tokens(sequence.prompt_tokens);
     wire::SequenceEvent started;
-    started.set_sequence_id(id);
+    started.set_sequence_id(router_sequence);
     started.mutable_started()->set_cached_tokens(1);
-    session.sequences[id] = sequence;
+    const absl::StatusOr<SequenceId> id = *sessions_.OnSubmit(stream, router_sequence);
+    CHECK(id.ok());
+    sequences_[*id] = sequence;
     Send(session, {accepted, started});
-    Run(session);
+    Run();
   }
 
   // Steps until every sequence has finished or stands at hold_after; one token each and one frame a
-  // step, as a real worker does.
-  void Run(Session& session) REQUIRES(mutex_) {
+  // step and router, as a real worker does.
+  void Run() REQUIRES(mutex_) {
     while (true) {
-      std::vector<wire::SequenceEvent> events;
-      for (auto next = session.sequences.begin(); next != session.sequences.end();) {
+      std::map<SessionId, std::vector<wire::SequenceEvent>> events;
+      for (auto next = sequences_.begin(); next != sequences_.end();) {
         const auto at = next++;
-        if (Step(at->first, at->second, events)) session.sequences.erase(at);
+        const RouterSessions::Owner owner = *sessions_.Find(at->first);
+        if (!Step(owner.router_sequence, at->second, events[owner.session])) continue;
+        sessions_.Forget(at->first);
+        sequences_.erase(at);
       }
-      if (events.empty()) return;
-      Send(session, std::move(events));
+      bool any = false;
+      for (auto& [session, of_session] : events) {
+        if (of_session.empty()) continue;
+        any = true;
+        Send(session, std::move(of_session));
+      }
+      if (!any) return;
     }
   }
 
@@ -286,21 +345,28 @@ class FakeWorker::Impl final : public wire::Worker::Service {
     return true;
   }
 
-  void Send(Session& session, std::vector<wire::SequenceEvent> events) REQUIRES(mutex_) {
-    wire::WorkerFrame frame;
-    frame.set_frame_number(++session.frame_number);
-    for (wire::SequenceEvent& event : events) *frame.add_events() = std::move(event);
-    *frame.mutable_load() = load_;
-    session.stream->Write(frame);  // False when the stream is gone; Attach() notices.
-    seen_.frames_sent = session.frame_number;
+  void Send(SessionId session, std::vector<wire::SequenceEvent> events) REQUIRES(mutex_) {
+    auto frame = std::make_unique<wire::WorkerFrame>();
+    for (wire::SequenceEvent& event : events) *frame->add_events() = std::move(event);
+    *frame->mutable_load() = load_;
+    SessionActions actions;
+    const wire::WorkerFrame& sent = *frame;
+    sessions_.Send(session, std::move(frame), clock_.Now(), actions);
+    seen_.frames_sent = sent.frame_number();
+    CarryOut(actions);
     changed_.NotifyAll();
   }
 
+  const SystemClock clock_;
   mutable Mutex mutex_;
   mutable CondVar changed_;
   Options options_ GUARDED_BY(mutex_);
   Seen seen_ GUARDED_BY(mutex_);
-  std::map<grpc::ServerContext*, Session> sessions_ GUARDED_BY(mutex_);
+  RouterSessions sessions_ GUARDED_BY(mutex_);
+  uint64_t last_stream_ GUARDED_BY(mutex_) = 0;
+  std::map<StreamId, OpenStream> streams_ GUARDED_BY(mutex_);
+  std::map<SequenceId, Sequence> sequences_ GUARDED_BY(mutex_);
+  bool hung_ GUARDED_BY(mutex_) = false;
   int32_t refusals_ GUARDED_BY(mutex_) = 0;
   wire::Failed refusal_ GUARDED_BY(mutex_);
   wire::WorkerLoad load_ GUARDED_BY(mutex_);
@@ -313,6 +379,7 @@ FakeWorker::~FakeWorker() { Kill(); }
 
 void FakeWorker::Kill() { impl_->Kill(); }
 void FakeWorker::DropStreams() { impl_->DropStreams(); }
+void FakeWorker::Hang() { impl_->Hang(); }
 void FakeWorker::Allow(int32_t tokens) { impl_->Allow(tokens); }
 void FakeWorker::RefuseNext(int32_t count, absl::StatusCode code, const std::string& reason) {
   impl_->RefuseNext(count, code, reason);

@@ -8,13 +8,9 @@
 
 #include "absl/status/status.h"
 #include "absl/time/time.h"
+#include "tests/support/fake_answer.h"
 
 namespace spillway {
-
-// The text of token `index` of the answer that every FakeWorker gives for `seed`; and of all its
-// first `tokens` tokens.
-std::string FakeTokenText(uint64_t seed, int32_t index);
-std::string FakeAnswer(uint64_t seed, int32_t tokens);
 
 // A worker without a model: a real gRPC server in this process that speaks proto/worker.proto.
 //
@@ -38,6 +34,9 @@ class FakeWorker {
     int32_t waiting_max = 8;
     int32_t hold_after = kNoHold;  // tokens that a sequence samples here before it stands still
     bool answer_submits = true;    // false: not even Accepted
+    // For how long what was on a stream that broke may be picked up again.
+    absl::Duration reattach_grace = absl::ZeroDuration();
+    int32_t frames_per_stream = 0;  // each stream is cut behind so many frames; 0: none is
   };
 
   // What has arrived.
@@ -58,7 +57,8 @@ class FakeWorker {
     std::vector<uint64_t> cancelled;
     std::vector<std::string> router_ids;  // one per Attach
     uint64_t last_ack = 0;
-    uint64_t frames_sent = 0;  // on the present stream
+    int32_t pings = 0;
+    uint64_t frames_sent = 0;  // since the router attached anew
   };
 
   // Listens on the unix socket `path`.
@@ -70,6 +70,8 @@ class FakeWorker {
   void Kill();
   // Ends the streams only; the router may attach again.
   void DropStreams();
+  // Says and does nothing more, like a stopped process; connections stay open.
+  void Hang();
 
   // Every sequence may sample up to `tokens` tokens, and does so now.
   void Allow(int32_t tokens);

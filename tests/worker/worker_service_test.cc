@@ -7,8 +7,11 @@
 #include <cstdlib>
 #include <filesystem>
 #include <map>
+#include <memory>
+#include <optional>
 #include <string>
 #include <thread>
+#include <vector>
 
 #include "common/check.h"
 #include "common/clock.h"
@@ -125,13 +128,26 @@ class Attached {
     bool over() const { return finished.has_value() || failed.has_value(); }
   };
 
-  explicit Attached(ServedWorker& worker) : stream_(worker.stub().Attach(&context_)) {
-    wire::RouterFrame hello;
-    hello.mutable_hello()->set_router_id("test");
-    EXPECT_TRUE(stream_->Write(hello));
+  // `acks`: every frame at once; else none.
+  explicit Attached(ServedWorker& worker, const std::string& router_id = "test", bool acks = true)
+      : worker_(worker), router_id_(router_id), acks_(acks) {
+    Attach({});
   }
-  ~Attached() {
-    context_.TryCancel();
+  ~Attached() { Break(); }
+
+  // Attaches again, and still wants `live`; the worker's answer.
+  wire::Welcome AttachAgain(const std::vector<uint64_t>& live) {
+    Break();
+    Attach(live);
+    if (live.empty()) frames_ = 0;
+    wire::WorkerFrame frame;
+    EXPECT_TRUE(stream_->Read(&frame));
+    EXPECT_TRUE(frame.has_welcome());
+    return frame.welcome();
+  }
+
+  void Break() {
+    context_->TryCancel();
     stream_->Finish();
   }
 
@@ -165,7 +181,13 @@ class Attached {
     wire::WorkerFrame frame;
     while (!done()) {
       if (!stream_->Read(&frame)) return false;
+      if (frame.frame_number() == 0) {
+        EXPECT_EQ(frame.events_size(), 0);
+        ++unnumbered_;
+        continue;
+      }
       EXPECT_EQ(frame.frame_number(), ++frames_);
+      if (acks_) Acknowledge();
       load_ = frame.load();
       largest_frame_ = std::max(largest_frame_, frame.ByteSizeLong());
       for (const wire::SequenceEvent& event : frame.events()) {
@@ -184,17 +206,44 @@ class Attached {
     return ReadUntil([this, id] { return heard_[id].over(); });
   }
 
+  void Acknowledge() {
+    wire::RouterFrame frame;
+    frame.mutable_ack()->set_frame_number(frames_);
+    EXPECT_TRUE(stream_->Write(frame));
+  }
+  void Ping() {
+    wire::RouterFrame frame;
+    frame.mutable_ping();
+    EXPECT_TRUE(stream_->Write(frame));
+  }
+
   Heard& operator[](uint64_t id) { return heard_[id]; }
   const wire::WorkerLoad& load() const { return load_; }
   size_t largest_frame() const { return largest_frame_; }
+  uint64_t frames() const { return frames_; }
+  int unnumbered() const { return unnumbered_; }  // Welcomes and answers to pings that were skipped
 
  private:
-  grpc::ClientContext context_;
+  void Attach(const std::vector<uint64_t>& live) {
+    context_ = std::make_unique<grpc::ClientContext>();
+    stream_ = worker_.stub().Attach(context_.get());
+    wire::RouterFrame frame;
+    frame.mutable_hello()->set_router_id(router_id_);
+    frame.mutable_hello()->set_last_frame_number(frames_);
+    frame.mutable_hello()->mutable_live_sequence_ids()->Add(live.begin(), live.end());
+    EXPECT_TRUE(stream_->Write(frame));
+  }
+
+  ServedWorker& worker_;
+  const std::string router_id_;
+  const bool acks_;
+  std::unique_ptr<grpc::ClientContext> context_;
   std::unique_ptr<grpc::ClientReaderWriter<wire::RouterFrame, wire::WorkerFrame>> stream_;
   std::map<uint64_t, Heard> heard_;
   wire::WorkerLoad load_;
   size_t largest_frame_ = 0;
   uint64_t frames_ = 0;
+  int unnumbered_ = 0;
 };
 
 wire::GenerateSpec TextSpec(const std::string& text, int32_t new_tokens_max = 0) {
@@ -369,11 +418,11 @@ TEST(WorkerServiceTest, ACancelledSequenceFreesItsMemory) {
   EXPECT_FALSE(attached[1].over());
 }
 
-TEST(WorkerServiceTest, AStreamThatEndsCancelsWhatItCarried) {
-  ServedWorker worker(Forever);
-  Attached watcher(worker);
+TEST(WorkerServiceTest, AStreamThatStaysAwayCancelsWhatItCarried) {
+  ServedWorker worker(Forever, 1 << 20, {.sessions = {.reattach_grace = absl::Milliseconds(100)}});
+  Attached watcher(worker, "watcher");
   {
-    Attached leaver(worker);
+    Attached leaver(worker, "leaver");
     leaver.Submit(1, TextSpec("a"));
     ASSERT_TRUE(leaver.ReadUntil([&] { return leaver[1].text.size() > 3; }));
   }
@@ -383,8 +432,8 @@ TEST(WorkerServiceTest, AStreamThatEndsCancelsWhatItCarried) {
 
 TEST(WorkerServiceTest, EqualIdsOfTwoRoutersAreTwoSequences) {
   ServedWorker worker(Alphabet);
-  Attached first(worker);
-  Attached second(worker);
+  Attached first(worker, "first");
+  Attached second(worker, "second");
   first.Submit(1, TextSpec("w"));
   second.Submit(1, TextSpec("x"));
   ASSERT_TRUE(first.ReadToEndOf(1));
@@ -418,11 +467,13 @@ TEST(WorkerServiceTest, ADrainingWorkerTakesNothingNew) {
 }
 
 TEST(WorkerServiceTest, ARouterThatDoesNotReadIsCutOff) {
-  ServedWorker worker(Forever, 1 << 20, {.unsent_bytes_max = 4096});
+  ServedWorker worker(Forever, 1 << 20, {.sessions = {.unacknowledged_bytes_max = 4096}});
   grpc::ClientContext context;
   const auto stub = worker.StubWithLittleRoom();
   const auto stream = stub->Attach(&context);
   wire::RouterFrame frame;
+  frame.mutable_hello()->set_router_id("deaf");
+  ASSERT_TRUE(stream->Write(frame));
   frame.mutable_submit()->set_sequence_id(1);
   *frame.mutable_submit()->mutable_spec() = TextSpec("a");
   ASSERT_TRUE(stream->Write(frame));
@@ -432,6 +483,65 @@ TEST(WorkerServiceTest, ARouterThatDoesNotReadIsCutOff) {
       [&] { return watcher.load().steps() > 0 && watcher.load().running() == 0; }));
   context.TryCancel();
   stream->Finish();
+}
+
+TEST(WorkerServiceTest, AFrameBeforeHelloEndsTheStream) {
+  ServedWorker worker(Alphabet);
+  grpc::ClientContext context;
+  const auto stream = worker.stub().Attach(&context);
+  wire::RouterFrame frame;
+  frame.mutable_submit()->set_sequence_id(1);
+  ASSERT_TRUE(stream->Write(frame));
+  wire::WorkerFrame answer;
+  EXPECT_FALSE(stream->Read(&answer));
+  EXPECT_EQ(stream->Finish().error_code(), grpc::StatusCode::INVALID_ARGUMENT);
+}
+
+TEST(WorkerServiceTest, APingIsAnswered) {
+  ServedWorker worker(Alphabet);
+  Attached attached(worker);
+  ASSERT_TRUE(attached.ReadUntil([&] { return attached.unnumbered() == 1; }));  // Welcome
+  attached.Ping();
+  EXPECT_TRUE(attached.ReadUntil([&] { return attached.unnumbered() == 2; }));
+}
+
+// The stream is broken after every frame, acknowledged or not: the text is whole, and Attached
+// holds the frame numbers to 1, 2, 3, …
+TEST(WorkerServiceTest, ARouterThatAttachesAgainGetsEachFrameOnce) {
+  for (const bool acks : {true, false}) {
+    ServedWorker worker(Alphabet);
+    Attached attached(worker, "test", acks);
+    attached.Submit(1, TextSpec("a"));
+    ASSERT_TRUE(attached.ReadUntil([&] { return attached[1].accepted; }));
+    int breaks = 0;
+    while (!attached[1].over()) {
+      const wire::Welcome welcome = attached.AttachAgain({1});
+      ASSERT_TRUE(welcome.resumed());
+      ASSERT_EQ(welcome.known_sequence_ids_size(), 1);
+      const uint64_t before = attached.frames();
+      ASSERT_TRUE(attached.ReadUntil([&] { return attached.frames() > before; }));
+      ++breaks;
+    }
+    EXPECT_GT(breaks, 3);
+    EXPECT_EQ(attached[1].text, "bcdefghijklmnopqrstuvwxyz");
+  }
+}
+
+TEST(WorkerServiceTest, WhatARouterNoLongerWantsIsCancelledWhenItAttachesAgain) {
+  ServedWorker worker(Forever);
+  Attached attached(worker);
+  attached.Submit(1, TextSpec("a"));
+  attached.Submit(2, TextSpec("a"));
+  ASSERT_TRUE(
+      attached.ReadUntil([&] { return !attached[1].text.empty() && !attached[2].text.empty(); }));
+  const wire::Welcome welcome = attached.AttachAgain({2, 3});
+  EXPECT_TRUE(welcome.resumed());
+  ASSERT_EQ(welcome.known_sequence_ids_size(), 1);
+  EXPECT_EQ(welcome.known_sequence_ids(0), 2u);
+  EXPECT_TRUE(attached.ReadUntil([&] { return attached.load().running() == 1; }));
+  EXPECT_FALSE(attached.AttachAgain({}).resumed());
+  EXPECT_TRUE(
+      attached.ReadUntil([&] { return attached.frames() > 0 && attached.load().running() == 0; }));
 }
 
 TEST(WorkerServiceTest, DescribeTellsTheModel) {
