@@ -206,13 +206,17 @@ std::vector<ModelInfo> RouterImpl::Models() const {
     if (found != models.end()) {
       // What every replica can take.
       found->context_tokens_max = std::min(found->context_tokens_max, status.context_tokens_max);
+      if (std::ranges::find(found->numerics_ids, status.numerics_id) == found->numerics_ids.end()) {
+        found->numerics_ids.push_back(status.numerics_id);
+      }
       continue;
     }
     MutexLock lock(mutex_);
     const auto ready = first_ready_.find(status.model_name);
     models.push_back({.name = status.model_name,
                       .context_tokens_max = status.context_tokens_max,
-                      .created = ready == first_ready_.end() ? clock_.WallNow() : ready->second});
+                      .created = ready == first_ready_.end() ? clock_.WallNow() : ready->second,
+                      .numerics_ids = {status.numerics_id}});
   }
   return models;
 }

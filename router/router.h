@@ -83,6 +83,8 @@ struct ModelInfo {
   std::string name;
   int32_t context_tokens_max = 0;
   absl::Time created;  // wall time when the first replica was ready
+  // Of its replicas, each once: equal ids give equal text for equal requests.
+  std::vector<std::string> numerics_ids = {};
 };
 
 struct ReplicaStatus {

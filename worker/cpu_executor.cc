@@ -3,7 +3,6 @@
 #include <pthread.h>
 
 #include <algorithm>
-#include <limits>
 #include <string>
 #include <thread>
 #include <utility>
@@ -14,6 +13,7 @@
 #include "common/bounded_queue.h"
 #include "common/check.h"
 #include "common/status_macros.h"
+#include "worker/cpu_memory.h"
 #include "worker/device/thread_team.h"
 #include "worker/kernels/cpu_kernels.h"
 #include "worker/kernels/numerics.h"
@@ -345,8 +345,7 @@ void CpuExecutor::SampleRow(const RowCopy& row, TokenId last_token, int32_t thre
   }
 }
 
-// Options with all zeros replaced by what they stand for.
-absl::StatusOr<ExecutorShape> ShapeFor(const ModelSpec& spec, const CpuExecutorOptions& options) {
+absl::Status CheckOptions(const ModelSpec& spec, const CpuExecutorOptions& options) {
   if (options.block_tokens != kKvBlockTokens) {
     return absl::InvalidArgumentError(absl::StrCat("block_tokens is ", options.block_tokens,
                                                    "; the CPU kernels need ", kKvBlockTokens));
@@ -361,28 +360,23 @@ absl::StatusOr<ExecutorShape> ShapeFor(const ModelSpec& spec, const CpuExecutorO
         absl::StrCat("sequence_tokens_max is ", options.sequence_tokens_max,
                      "; the model's context has ", spec.context_tokens_max, " tokens"));
   }
-  const int64_t block_bytes = KvCache::BytesPerBlock(spec);
-  ExecutorShape shape = {.running_max = options.running_max,
-                         .step_tokens_max = options.step_tokens_max,
-                         .block_tokens = options.block_tokens,
-                         .block_count = options.block_count,
-                         .sequence_tokens_max = options.sequence_tokens_max,
-                         .vocabulary_size = spec.vocabulary_size};
-  if (shape.block_count <= 0) {
-    shape.block_count = static_cast<int32_t>(
-        std::min<int64_t>(options.kv_bytes / block_bytes, std::numeric_limits<int32_t>::max()));
-  }
-  if (shape.sequence_tokens_max <= 0) shape.sequence_tokens_max = spec.context_tokens_max;
-  const int32_t blocks_needed =
-      (shape.sequence_tokens_max + options.block_tokens - 1) / options.block_tokens;
-  if (shape.block_count < blocks_needed) {
-    return absl::ResourceExhaustedError(absl::StrCat(
-        "the KV memory has room for ", shape.block_count, " blocks of ", options.block_tokens,
-        " tokens; one sequence of ", shape.sequence_tokens_max, " tokens needs ", blocks_needed,
-        ": ", (blocks_needed - shape.block_count) * block_bytes,
-        " bytes more, or a shorter context"));
-  }
-  return shape;
+  return absl::OkStatus();
+}
+
+absl::StatusOr<ExecutorShape> ShapeFor(const ModelSpec& spec, const TensorSource& tensors,
+                                       const CpuExecutorOptions& options, int32_t threads) {
+  RETURN_IF_ERROR(CheckOptions(spec, options));
+  ASSIGN_OR_RETURN(const int64_t weights_bytes, ModelWeights::BytesFor(spec, tensors));
+  return PlanCpuMemory(
+      spec, weights_bytes,
+      {.threads = threads,
+       .running_max = options.running_max,
+       .step_tokens_max = options.step_tokens_max,
+       .sequence_tokens_max = options.sequence_tokens_max,
+       .kv_bytes = options.block_count > 0 ? options.block_count * KvCache::BytesPerBlock(spec)
+                                           : options.kv_bytes,
+       .memory_bytes = options.memory_bytes,
+       .memory_source = options.memory_source});
 }
 
 }  // namespace
@@ -390,9 +384,9 @@ absl::StatusOr<ExecutorShape> ShapeFor(const ModelSpec& spec, const CpuExecutorO
 absl::StatusOr<std::unique_ptr<Executor>> MakeCpuExecutor(const ModelSpec& spec,
                                                           const TensorSource& tensors,
                                                           const CpuExecutorOptions& options) {
-  ASSIGN_OR_RETURN(const ExecutorShape shape, ShapeFor(spec, options));
   const CpuIsa isa = options.isa.value_or(SupportedCpuIsas().back());
   const int32_t threads = options.threads > 0 ? options.threads : UsableCoreCount();
+  ASSIGN_OR_RETURN(const ExecutorShape shape, ShapeFor(spec, tensors, options, threads));
   auto machine = std::make_unique<Machine>(spec, threads);
   ASSIGN_OR_RETURN(machine->weights, ModelWeights::Load(machine->spec, tensors, machine->team));
   ASSIGN_OR_RETURN(machine->cache, KvCache::Allocate(machine->spec, shape.block_count));

@@ -47,6 +47,7 @@ struct ExecutorShape {
   int32_t block_count = 0;
   int32_t sequence_tokens_max = 0;
   int32_t vocabulary_size = 0;
+  int64_t kv_bytes = 0;  // of all blocks
 };
 
 // Runs steps of one model on one device: the seam between deciding and computing. Two of them, CPU

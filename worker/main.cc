@@ -4,6 +4,7 @@
 #include <sys/prctl.h>
 #include <sys/stat.h>
 
+#include <algorithm>
 #include <csignal>
 #include <cstdio>
 #include <fstream>
@@ -16,7 +17,9 @@
 #include "absl/strings/str_cat.h"
 #include "common/clock.h"
 #include "common/logging.h"
+#include "common/machine_memory.h"
 #include "common/model_name.h"
+#include "common/quantities.h"
 #include "common/status_macros.h"
 #include "grpcpp/grpcpp.h"
 #include "grpcpp/health_check_service_interface.h"
@@ -127,9 +130,38 @@ void TellFailure(const Flags& flags, const absl::Status& failure) {
   std::ofstream(flags.failure_file) << failure.message();
 }
 
-absl::Status Serve(const Flags& flags, const sigset_t& signals) {
+void LogMemory(const ExecutorShape& shape, const ModelSpec& spec) {
+  const int64_t tokens = int64_t{shape.block_count} * shape.block_tokens;
+  LogInfo(absl::StrCat(
+      "KV memory ", FormatBytes(shape.kv_bytes), ": at ", FormatCount(shape.sequence_tokens_max),
+      " tokens a sequence: ", FormatCount(tokens / shape.sequence_tokens_max), " sequences"));
+  if (shape.sequence_tokens_max < spec.context_tokens_max) {
+    LogWarning(absl::StrCat("sequences are limited to ", FormatCount(shape.sequence_tokens_max),
+                            " tokens; the model's context has ",
+                            FormatCount(spec.context_tokens_max),
+                            ". --context and --kv-memory say otherwise"));
+  }
+}
+
+// Fills in what this process may take where no flag says it.
+void FindMemory(CpuExecutorOptions& options) {
+  if (options.memory_bytes > 0) {
+    options.memory_source = "--memory";
+    return;
+  }
+  const absl::StatusOr<MachineMemory> memory = ReadMachineMemory();
+  if (!memory.ok()) {
+    LogWarning(absl::StrCat(memory.status().message(), "; --memory says it"));
+    return;
+  }
+  options.memory_bytes = std::max<int64_t>(memory->available_bytes, 1);
+  options.memory_source = memory->limited_by;
+}
+
+absl::Status Serve(Flags flags, const sigset_t& signals) {
   const SystemClock clock;
   const absl::Time begun = clock.Now();
+  FindMemory(flags.executor);
   absl::StatusOr<Model> loaded = LoadModel(flags);
   if (!loaded.ok()) {
     TellFailure(flags, loaded.status());
@@ -138,11 +170,8 @@ absl::Status Serve(const Flags& flags, const sigset_t& signals) {
   Model& model = *loaded;
   const ExecutorShape& shape = model.executor->shape();
   LogInfo(absl::StrCat("loaded ", model.spec.name, " on ", model.executor->device_name(), " in ",
-                       absl::ToInt64Milliseconds(clock.Now() - begun), " ms; KV memory holds ",
-                       shape.block_count * shape.block_tokens, " tokens: at ",
-                       shape.sequence_tokens_max, " tokens a sequence, ",
-                       shape.block_count * shape.block_tokens / shape.sequence_tokens_max,
-                       " sequences"));
+                       absl::ToInt64Milliseconds(clock.Now() - begun), " ms"));
+  LogMemory(shape, model.spec);
 
   const PromptBuilder prompts(*model.tokenizer, model.chat_template.get());
   WorkerService service({}, InfoFor(model, flags), prompts, *model.tokenizer, clock);
@@ -198,9 +227,17 @@ int Main(int argc, char** argv) {
                  "File to write into, before ending, why the model can't be loaded");
   app.add_option("--threads", flags.executor.threads, "CPU threads; 0: one a core")
       ->capture_default_str();
-  app.add_option("--kv-bytes", flags.executor.kv_bytes, "Memory for the KV cache")
+  app.add_option(
+         "--kv-memory,--kv-bytes", flags.executor.kv_bytes,
+         "Memory for the keys and values of past tokens, such as 2GB. Default: 80 % of what\n"
+         "--memory leaves beside the model, at most what all sequences can need")
       ->transform(CLI::AsSizeValue(false))
-      ->capture_default_str();
+      ->take_last();
+  app.add_option("--memory", flags.executor.memory_bytes,
+                 "Memory that this worker may take in all. Default: what the machine, or its\n"
+                 "cgroup, has available")
+      ->transform(CLI::AsSizeValue(false))
+      ->take_last();
   app.add_option("--running-max", flags.executor.running_max, "Sequences in one step")
       ->check(CLI::Range(1, 4096))
       ->capture_default_str();
@@ -211,8 +248,8 @@ int Main(int argc, char** argv) {
       ->check(CLI::Range(1, 65536))
       ->capture_default_str();
   app.add_option("--context", flags.executor.sequence_tokens_max,
-                 "Tokens of one sequence, prompt and answer; 0: the model's context")
-      ->capture_default_str();
+                 "Tokens of one sequence, prompt and answer. Default: the model's context, or as\n"
+                 "much of it as the KV memory holds");
   app.add_flag("--die-with-parent", flags.die_with_parent, "End when the parent process ends");
   app.set_version_flag("--version", SPILLWAY_VERSION);
   CLI11_PARSE(app, argc, argv);

@@ -88,7 +88,7 @@ void AddWorkerOptions(CLI::App& serve, ModelFlags& models, ServeOptions& options
       ->type_name("PATH");
   serve
       .add_option("--worker-arg", options.worker_arguments,
-                  "An argument to pass on to each worker, such as --worker-arg=--kv-bytes=1GB;\n"
+                  "An argument to pass on to each worker, such as --worker-arg=--kv-memory=1GB;\n"
                   "repeatable")
       ->type_name("ARG");
 }

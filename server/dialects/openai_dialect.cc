@@ -16,7 +16,13 @@ std::string ModelJson(const ModelInfo& model) {
   AppendJsonString(out, model.name);
   // max_model_len is vLLM's name for it, which benchmarks and agents read.
   absl::StrAppend(&out, ",\"object\":\"model\",\"created\":", absl::ToUnixSeconds(model.created),
-                  ",\"owned_by\":\"spillway\",\"max_model_len\":", model.context_tokens_max, "}");
+                  ",\"owned_by\":\"spillway\",\"max_model_len\":", model.context_tokens_max,
+                  ",\"numerics_ids\":[");
+  for (const std::string& id : model.numerics_ids) {
+    if (out.back() != '[') out += ',';
+    AppendJsonString(out, id);
+  }
+  out += "]}";
   return out;
 }
 

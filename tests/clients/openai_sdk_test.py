@@ -30,6 +30,7 @@ def test_models_are_listed(client):
     models = client.models.list().data
     assert [model.id for model in models] == ["smollm2-135m-instruct"]
     assert client.models.retrieve(models[0].id).object == "model"
+    assert models[0].numerics_ids[0].startswith("cpu-")
 
 
 def test_chat_answers_and_counts(client, model):

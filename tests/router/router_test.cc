@@ -196,6 +196,7 @@ TEST_F(RouterTest, NamesTheModelsThatItHas) {
   ASSERT_EQ(models.size(), 2u);
   EXPECT_EQ(models[1].name, "other");
   EXPECT_EQ(models[1].context_tokens_max, 50);
+  EXPECT_THAT(models[1].numerics_ids, ::testing::ElementsAre("fake"));
   EXPECT_THAT(metrics_.Scrape(),
               HasSubstr("spillway_requests_total{model=\"none\",outcome=\"model_not_found\"} 1"));
 }

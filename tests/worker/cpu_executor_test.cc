@@ -313,9 +313,7 @@ TEST(CpuExecutorTest, RefusesOptionsThatCannotWork) {
     return MakeCpuExecutor(model.spec(), model.file(), options).status();
   };
 
-  const absl::Status memory = status({.kv_bytes = 100'000});
-  EXPECT_EQ(memory.code(), absl::StatusCode::kResourceExhausted);
-  EXPECT_THAT(std::string(memory.message()), HasSubstr("1024 tokens needs 64"));
+  EXPECT_EQ(status({.kv_bytes = 100'000}).code(), absl::StatusCode::kResourceExhausted);
   EXPECT_EQ(status({.block_tokens = 32}).code(), absl::StatusCode::kInvalidArgument);
   EXPECT_EQ(status({.sequence_tokens_max = 4096}).code(), absl::StatusCode::kInvalidArgument);
   EXPECT_EQ(status({.running_max = 64, .step_tokens_max = 32}).code(),

@@ -79,6 +79,8 @@ class ModelWeights::Loader {
     return absl::OkStatus();
   }
 
+  int64_t bytes() const { return bytes_; }
+
  private:
   struct Job {
     PackedMatrix* matrix;
@@ -214,6 +216,13 @@ class ModelWeights::Loader {
   std::vector<Job> jobs_;
   int64_t bytes_ = 0;
 };
+
+absl::StatusOr<int64_t> ModelWeights::BytesFor(const ModelSpec& spec, const TensorSource& tensors) {
+  ModelWeights weights;
+  Loader loader(spec, tensors);
+  RETURN_IF_ERROR(loader.Find(weights));
+  return loader.bytes();
+}
 
 absl::StatusOr<ModelWeights> ModelWeights::Load(const ModelSpec& spec, const TensorSource& tensors,
                                                 ThreadTeam& team) {

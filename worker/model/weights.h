@@ -46,6 +46,9 @@ class ModelWeights {
   static absl::StatusOr<ModelWeights> Load(const ModelSpec& spec, const TensorSource& tensors,
                                            ThreadTeam& team);
 
+  // Bytes of all matrices that Load() would pack. The same errors, before anything is taken.
+  static absl::StatusOr<int64_t> BytesFor(const ModelSpec& spec, const TensorSource& tensors);
+
   const PackedMatrix& embedding() const { return embedding_; }  // [vocabulary, hidden]
   const PackedMatrix& head() const { return head_; }            // the same when tied
   const std::vector<float>& output_norm() const { return output_norm_; }

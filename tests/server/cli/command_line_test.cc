@@ -63,12 +63,12 @@ TEST(CommandLineTest, EnvironmentOverridesDefaultsAndFlagsOverrideBoth) {
 TEST(CommandLineTest, RepeatedOptions) {
   const auto options = std::get<ServeOptions>(
       Parse({"serve", "--listen", "127.0.0.1:0", "--listen", "[::1]:1", "--worker", "unix:/w",
-             "--worker-arg=--kv-bytes=1GB", "--token-sha256", "ab"}));
+             "--worker-arg=--kv-memory=1GB", "--token-sha256", "ab"}));
   EXPECT_THAT(options.listen, ElementsAre("127.0.0.1:0", "[::1]:1"));
   EXPECT_THAT(options.workers_elsewhere, ElementsAre("unix:/w"));
   EXPECT_EQ(options.workers, 0);
   EXPECT_TRUE(options.models.empty());
-  EXPECT_THAT(options.worker_arguments, ElementsAre("--kv-bytes=1GB"));
+  EXPECT_THAT(options.worker_arguments, ElementsAre("--kv-memory=1GB"));
   EXPECT_THAT(options.token_sha256, ElementsAre("ab"));
 }
 

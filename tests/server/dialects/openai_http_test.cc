@@ -35,7 +35,7 @@ class OpenAiHttpTest : public ::testing::Test {
     dialect_ = std::make_unique<OpenAiDialect>(OpenAiOptions(), router_, *shard_, clock_);
     dialect_->AddRoutes(routes_);
     server_->SetHandler(0, routes_);
-    router_.SetModels({{"smollm2", 2048, absl::FromUnixSeconds(5)},
+    router_.SetModels({{"smollm2", 2048, absl::FromUnixSeconds(5), {"cpu-1-ab", "cpu-2-ab"}},
                        {"org/other:q4", 4096, absl::FromUnixSeconds(6)}});
     CHECK(server_->Start().ok());
     address_ = server_->bound_addresses().at(0);
@@ -154,9 +154,10 @@ TEST_F(OpenAiHttpTest, ListsAndDescribesModels) {
   client.Send("GET /v1//models?x=1 HTTP/1.1\r\nHost: x\r\n\r\n");
   EXPECT_THAT(client.ReadResponse(),
               EndsWith("{\"object\":\"list\",\"data\":[{\"id\":\"smollm2\",\"object\":\"model\","
-                       "\"created\":5,\"owned_by\":\"spillway\",\"max_model_len\":2048},{\"id\":"
+                       "\"created\":5,\"owned_by\":\"spillway\",\"max_model_len\":2048,"
+                       "\"numerics_ids\":[\"cpu-1-ab\",\"cpu-2-ab\"]},{\"id\":"
                        "\"org/other:q4\",\"object\":\"model\",\"created\":6,\"owned_by\":"
-                       "\"spillway\",\"max_model_len\":4096}]}"));
+                       "\"spillway\",\"max_model_len\":4096,\"numerics_ids\":[]}]}"));
   client.Send("GET /v1/models/org/other:q4 HTTP/1.1\r\nHost: x\r\n\r\n");
   EXPECT_THAT(client.ReadResponse(), HasSubstr("{\"id\":\"org/other:q4\""));
   client.Send("GET /v1/models/nope HTTP/1.1\r\nHost: x\r\n\r\n");
