@@ -11,7 +11,6 @@
 #include "worker/text/jinja_interpreter.h"
 #include "worker/text/jinja_json.h"
 #include "worker/text/jinja_parser.h"
-#include "worker/text/unicode_classes.h"
 #include "worker/text/utf8.h"
 
 namespace spillway {
@@ -67,6 +66,10 @@ class ChatTemplate::Impl {
       : tokens_(std::move(tokens)), limits_(limits) {}
 
   absl::Status Parse(std::string_view source) {
+    if (source.size() > limits_.source_bytes_max) {
+      return absl::InvalidArgumentError(absl::StrCat("chat template: ", source.size(),
+                                                     " bytes, at most ", limits_.source_bytes_max));
+    }
     if (!IsUtf8(source)) return absl::InvalidArgumentError("chat template: not UTF-8");
     auto block = jinja::ParseTemplate(source, limits_.depth_max);
     if (!block.ok()) return Prefixed(block.status(), "chat template: ");
@@ -80,7 +83,7 @@ class ChatTemplate::Impl {
     Scope* const globals = heap.NewScope(nullptr);
     jinja::SetGlobalFunctions(heap, *globals);
     RETURN_IF_ERROR(SetVariables(input, heap, *globals));
-    jinja::Interpreter interpreter(heap, unicode_, input.template_time, limits_.depth_max);
+    jinja::Interpreter interpreter(heap, input.template_time, limits_.depth_max);
     auto text = interpreter.Run(block_, globals);
     if (!text.ok()) return Prefixed(text.status(), "chat template: ");
     return RenderedPrompt{std::string(text->view()), text->trusted()};
@@ -123,7 +126,6 @@ class ChatTemplate::Impl {
 
   const std::vector<TemplateToken> tokens_;
   const ChatTemplateLimits limits_;
-  const UnicodeClasses unicode_;
   jinja::Block block_;
 };
 

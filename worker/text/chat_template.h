@@ -30,6 +30,7 @@ struct RenderedPrompt {
 };
 
 struct ChatTemplateLimits {
+  size_t source_bytes_max = 1u << 20;
   int64_t steps_max = 2'000'000;  // evaluated nodes of one rendering
   size_t output_bytes_max = size_t{16} << 20;
   int depth_max = 100;  // nested expressions and blocks
@@ -43,8 +44,10 @@ struct TemplateToken {
 
 // A model's chat template: Jinja as transformers runs it (sandboxed, so that nothing changes a list
 // or dict; trim_blocks, lstrip_blocks, raise_exception, strftime_now, tojson, loop controls,
-// generation blocks). Not Jinja: integers beyond 64 bits, format specifications
-// in str.format(), include, import, extends and block.
+// generation blocks), on Python's strings, numbers, lists, tuples and dicts. An error, where Jinja
+// has them: include, import, extends, self and super(), autoescape that is on; the filters urlize
+// and random, pprint beyond a line; arithmetic beyond 64 bits, complex numbers, sets, bytes, the
+// methods of numbers. Python's Unicode is that of unicode_classes.h.
 // Immutable after Parse(): any thread may render at once.
 class ChatTemplate {
  public:

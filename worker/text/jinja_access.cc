@@ -31,23 +31,48 @@ Value ItemAt(Interpreter& interpreter, const Value& value, int64_t index) {
     return sequence->items[index < 0 ? index + length : index];
   }
   const Text& text = *value.string();
-  interpreter.budget().ChargeBytes(text.size());
-  const std::vector<size_t> offsets = CodePointOffsets(text.view());
-  const int64_t length = std::ssize(offsets) - 1;
+  interpreter.budget().ChargeText(value);
+  const int64_t length = CountCodePoints(text.view());
   if (index >= length || index < -length) return {};
-  if (index < 0) index += length;
-  return interpreter.heap().NewString(text.Substring(offsets[index], offsets[index + 1]));
+  const size_t begin = SkipCodePoints(text.view(), index < 0 ? index + length : index);
+  const size_t size = SkipCodePoints(text.view().substr(begin), 1);
+  return interpreter.heap().NewString(text.Substring(begin, begin + size));
 }
 
-Value FindAttribute(Interpreter& interpreter, const Value& value, std::string_view name) {
-  if (value.object() != nullptr) return value.object()->Attribute(interpreter, name);
-  if (const Sequence* sequence = value.sequence();
-      sequence != nullptr && sequence->flavor == Sequence::Flavor::kGroup) {
+// Attributes that are no methods.
+Value FindPlainAttribute(const Value& value, std::string_view name) {
+  const Sequence* const sequence = value.sequence();
+  if (sequence != nullptr && sequence->flavor == Sequence::Flavor::kGroup) {
     if (name == "grouper") return sequence->items[0];
     if (name == "list") return sequence->items[1];
   }
-  return FindMethod(interpreter, value, name);
+  if (sequence != nullptr && sequence->flavor == Sequence::Flavor::kRange) {
+    if (name == "start") return Value::Int(sequence->start);
+    if (name == "stop") return Value::Int(sequence->stop);
+    if (name == "step") return Value::Int(sequence->step);
+  }
+  if (value.floating() != nullptr) {
+    if (name == "real") return value;
+    if (name == "imag") return Value::Float(0);
+  }
+  if (const auto integer = value.AsInteger()) {
+    if (name == "real" || name == "numerator") return Value::Int(*integer);
+    if (name == "imag") return Value::Int(0);
+    if (name == "denominator") return Value::Int(1);
+  }
+  return {};
 }
+
+Value FindAttribute(Interpreter& interpreter, const Value& value, std::string_view name) {
+  if (value.object() != nullptr) {
+    return name.starts_with('_') ? Value() : value.object()->Attribute(interpreter, name);
+  }
+  Value found = FindPlainAttribute(value, name);
+  return found.is_undefined() ? FindMethod(interpreter, value, name) : found;
+}
+
+// The sandbox shows nothing of what Python keeps to itself.
+bool IsHidden(std::string_view name) { return name.starts_with("__") && name.ends_with("__"); }
 
 }  // namespace
 
@@ -59,9 +84,10 @@ Value FindMethod(Interpreter& interpreter, const Value& value, std::string_view 
 
 absl::StatusOr<Value> GetAttribute(Interpreter& interpreter, const Value& value,
                                    const std::string& name) {
-  if (value.is_undefined()) return UndefinedError(value);
+  if (value.is_undefined() && name != "__class__") return UndefinedError(value);
+  if (IsHidden(name)) return Value(Undefined{&name});
   Value found = FindAttribute(interpreter, value, name);
-  if (IsRefusedAttribute(value, name)) return Value(Undefined{&name});
+  if (IsRefusedAttribute(value, name)) return Value(Undefined{.name = &name, .refused = true});
   if (found.is_undefined() && value.dict() != nullptr) {
     if (const Value* const element = value.dict()->Find(std::string_view(name))) return *element;
   }
@@ -71,6 +97,7 @@ absl::StatusOr<Value> GetAttribute(Interpreter& interpreter, const Value& value,
 
 absl::StatusOr<Value> GetItem(Interpreter& interpreter, const Value& value, const Value& key) {
   if (value.is_undefined()) return UndefinedError(value);
+  interpreter.budget().ChargeText(key);
   if (const Dict* dict = value.dict()) {
     if (const Value* const element = dict->Find(key)) return *element;
   } else if (value.sequence() != nullptr || value.string() != nullptr) {
@@ -87,18 +114,26 @@ absl::StatusOr<Value> GetSlice(Interpreter& interpreter, const Value& value, con
   ASSIGN_OR_RETURN(const auto last, SliceIndex(end));
   ASSIGN_OR_RETURN(const auto stride, SliceIndex(step));
   if (stride == 0) return absl::InvalidArgumentError("slice step cannot be zero");
+  interpreter.budget().ChargeText(value);
   if (const Text* text = value.string()) {
     return SliceText(*text, first, last, stride.value_or(1), interpreter.heap());
   }
   const Sequence* const sequence = value.sequence();
-  if (sequence == nullptr || !sequence->has_subscript()) return Value();
-  const SliceRange range =
-      ResolveSlice(first, last, stride.value_or(1), std::ssize(sequence->items));
-  std::vector<Value> items;
-  for (int64_t i = 0; i < range.count; ++i) {
-    items.push_back(sequence->items[range.first + i * stride.value_or(1)]);
+  if (sequence == nullptr || !sequence->has_subscript()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("'", value.TypeName(), "' object can't be sliced"));
   }
-  return interpreter.heap().NewSequence(sequence->flavor, std::move(items));
+  const int64_t by = stride.value_or(1);
+  const SliceRange range = ResolveSlice(first, last, by, std::ssize(sequence->items));
+  std::vector<Value> items;
+  for (int64_t i = 0; i < range.count; ++i) items.push_back(sequence->items[range.first + i * by]);
+  const bool plain = sequence->flavor != Sequence::Flavor::kGroup;
+  const Value slice = interpreter.heap().NewSequence(
+      plain ? sequence->flavor : Sequence::Flavor::kTuple, std::move(items));
+  slice.sequence()->start = sequence->start + range.first * sequence->step;
+  slice.sequence()->stop = sequence->start + range.last * sequence->step;
+  slice.sequence()->step = sequence->step * by;
+  return slice;
 }
 
 }  // namespace spillway::jinja

@@ -39,6 +39,16 @@ absl::StatusOr<BoundArguments> BoundArguments::Bind(
   return bound;
 }
 
+absl::StatusOr<BoundArguments> BoundArguments::BindPositional(
+    std::string_view callee, const Arguments& arguments,
+    std::initializer_list<std::string_view> parameters, size_t required) {
+  if (!arguments.named.empty()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(std::string(callee), "() takes no keyword arguments"));
+  }
+  return Bind(callee, arguments, parameters, required);
+}
+
 absl::StatusOr<int64_t> BoundArguments::GetInteger(size_t parameter, int64_t otherwise) const {
   if (!has(parameter)) return otherwise;
   if (const auto value = values_[parameter]->AsInteger()) return *value;

@@ -19,6 +19,11 @@ class BoundArguments {
                                              std::initializer_list<std::string_view> parameters,
                                              size_t required = 0);
 
+  // Of a function that takes no arguments by name.
+  static absl::StatusOr<BoundArguments> BindPositional(
+      std::string_view callee, const Arguments& arguments,
+      std::initializer_list<std::string_view> parameters, size_t required = 0);
+
   bool has(size_t parameter) const { return values_[parameter] != nullptr; }
   // Requires has().
   const Value& operator[](size_t parameter) const { return *values_[parameter]; }

@@ -95,7 +95,8 @@ struct Statement {
     kCall,      // expression, which is a call, with body as its caller(parameters)
     kFilter,    // body through expression
     kWith,      // parameters: body
-    kScope,     // body with variables of its own: generation and autoescape
+    kScope,     // body with variables of its own: generation, autoescape, a scoped block
+    kBlock,     // body with variables of its own inside of the template's
     kBreak,
     kContinue,
   };
@@ -123,6 +124,7 @@ struct Statement {
   bool recursive = false;
   // What the body of a macro refers to, and so what its call accepts.
   bool uses_caller = false;
+  bool explicit_caller = false;  // as a parameter, with a default
   bool uses_positional = false;  // varargs
   bool uses_named = false;       // kwargs
 };

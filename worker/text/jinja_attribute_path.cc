@@ -54,7 +54,7 @@ absl::StatusOr<Value> SortKey(Interpreter& interpreter, const AttributePath& pat
   ASSIGN_OR_RETURN(const Value key, path.Follow(interpreter, value));
   if (case_sensitive || key.string() == nullptr) return key;
   TextBuilder out(interpreter.heap());
-  ChangeCase(*key.string(), Case::kLower, interpreter.unicode(), out);
+  ChangeCase(*key.string(), Case::kLower, out);
   return out.Finish();
 }
 

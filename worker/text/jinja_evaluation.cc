@@ -9,6 +9,7 @@
 #include "worker/text/jinja_format.h"
 #include "worker/text/jinja_interpreter.h"
 #include "worker/text/jinja_operators.h"
+#include "worker/text/jinja_string_format.h"
 #include "worker/text/jinja_tests.h"
 
 namespace spillway::jinja {
@@ -70,6 +71,7 @@ absl::StatusOr<Value> Interpreter::EvaluateOnFirst(const Expression& expression,
         return absl::InvalidArgumentError(absl::StrCat("no filter named '", expression.name, "'"));
       }
       ASSIGN_OR_RETURN(const Arguments arguments, EvaluateArguments(expression.arguments, scope));
+      budget().ChargeText(first);
       return expression.filter->apply(*this, first, arguments);
     }
     case Kind::kTest: {
@@ -77,6 +79,7 @@ absl::StatusOr<Value> Interpreter::EvaluateOnFirst(const Expression& expression,
         return absl::InvalidArgumentError(absl::StrCat("no test named '", expression.name, "'"));
       }
       ASSIGN_OR_RETURN(const Arguments arguments, EvaluateArguments(expression.arguments, scope));
+      budget().ChargeText(first);
       ASSIGN_OR_RETURN(const bool holds, expression.test->apply(*this, first, arguments));
       return Value::Bool(holds);
     }
@@ -86,6 +89,7 @@ absl::StatusOr<Value> Interpreter::EvaluateOnFirst(const Expression& expression,
       if (first.floating() != nullptr) return Value::Float(-*first.floating());  // -0.0 too
       return Compute(Operator::kSubtract, Value::Int(0), first, heap_);
     case Kind::kPositive:
+      if (first.floating() != nullptr) return first;
       return Compute(Operator::kAdd, Value::Int(0), first, heap_);
     case Kind::kAnd:
       return first.IsTrue() ? Evaluate(*expression.operands[1], scope) : first;
@@ -126,8 +130,7 @@ absl::StatusOr<Value> Interpreter::EvaluateDict(const Expression& expression, Sc
   Dict* const dict = heap_.NewDict();
   for (size_t i = 0; i < values.size(); i += 2) {
     if (dict->Set(values[i], values[i + 1])) continue;
-    return absl::InvalidArgumentError(
-        absl::StrCat("'", values[i].TypeName(), "' can't be a dict's key"));
+    return NotHashable(values[i]);
   }
   return dict;
 }
@@ -152,7 +155,7 @@ absl::StatusOr<Value> Interpreter::EvaluateConcatenation(const Expression& expre
                                                          Scope* scope) {
   ASSIGN_OR_RETURN(const std::vector<Value> values, EvaluateOperands(expression, scope));
   TextBuilder out(heap_);
-  for (const Value& value : values) RETURN_IF_ERROR(AppendStr(value, unicode_, out));
+  for (const Value& value : values) RETURN_IF_ERROR(AppendStr(value, out));
   return out.Finish();
 }
 
@@ -161,13 +164,7 @@ absl::StatusOr<Value> Interpreter::EvaluateArithmetic(const Expression& expressi
   ASSIGN_OR_RETURN(const Value right, Evaluate(*expression.operands[1], scope));
   const Operator op = expression.operators[0];
   if (op == Operator::kModulo && left.string() != nullptr) {
-    Arguments arguments;
-    if (right.sequence() != nullptr && right.sequence()->flavor == Sequence::Flavor::kTuple) {
-      arguments.positional = right.sequence()->items;
-    } else {
-      arguments.positional = {right};
-    }
-    return FindFilter("format")->apply(*this, left, arguments);
+    return FormatPercent(*this, *left.string(), right);
   }
   return Compute(op, left, right, heap_);
 }

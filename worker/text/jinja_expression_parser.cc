@@ -78,7 +78,9 @@ ExpressionParser::Result ExpressionParser::MakeBinary(Operator op, int line, Exp
 ExpressionParser::Result ExpressionParser::ParseExpression() {
   const Nesting nesting(depth_);
   if (depth_ > depth_max_) return TooDeep();
+  const size_t unknown_before = unknown_.size();
   ASSIGN_OR_RETURN(auto node, ParseOr());
+  const bool conditional = stream_.IsName("if");
   while (stream_.IsName("if")) {
     const int line = stream_.Take().line;
     ASSIGN_OR_RETURN(auto condition, ParseOr());
@@ -89,7 +91,14 @@ ExpressionParser::Result ExpressionParser::ParseExpression() {
     ASSIGN_OR_RETURN(node, Make(Kind::kConditional, line,
                                 List(std::move(condition), std::move(node), std::move(otherwise))));
   }
+  if (conditional) unknown_.resize(unknown_before);
   return node;
+}
+
+void ExpressionParser::AddUnknown(std::string_view what, std::string_view name, int line) {
+  if (conditions_ > 0) return;
+  unknown_.push_back(
+      absl::StrCat("line ", line, ": no ", std::string(what), " named '", std::string(name), "'"));
 }
 
 ExpressionParser::Result ExpressionParser::ParseOr() {
@@ -240,6 +249,11 @@ ExpressionParser::Result ExpressionParser::ParseTarget(std::string_view end) {
     if (!stream_.Is(Token::Kind::kName)) return stream_.Unexpected("a name to assign to");
     auto node = New(Kind::kName);
     node->name = stream_.Take().text;
+    constexpr std::string_view kConstants[] = {"true", "True", "false", "False", "none", "None"};
+    if (std::find(std::begin(kConstants), std::end(kConstants), node->name) !=
+        std::end(kConstants)) {
+      return stream_.Error(absl::StrCat("can't assign to '", node->name, "'"));
+    }
     if (stream_.SkipOperator(".")) {
       if (!stream_.Is(Token::Kind::kName)) return stream_.Unexpected("a name");
       node->kind = Kind::kNamespaceReference;

@@ -35,10 +35,14 @@ class ExpressionParser {
   // The names that expressions have read; a macro's parser looks at those of its body.
   std::vector<std::string>& names() { return names_; }
 
-  // Inside of {% if %} an unknown filter or test is an error only when it is reached, as in Jinja:
-  // templates ask first whether there is one.
+  // Inside of {% if %} and of `a if b else c` an unknown filter or test is an error only when it is
+  // reached, as in Jinja: templates ask first whether there is one.
   void EnterCondition() { ++conditions_; }
   void LeaveCondition() { --conditions_; }
+  // The first unknown filter or test elsewhere. INVALID_ARGUMENT names it and its line.
+  absl::Status unknown() const {
+    return unknown_.empty() ? absl::OkStatus() : absl::InvalidArgumentError(unknown_.front());
+  }
 
  private:
   // Counts how deep the parser's own calls are nested.
@@ -86,12 +90,14 @@ class ExpressionParser {
   absl::Status SetDepth(Expression& node) const;
   bool AtTupleEnd(std::string_view end) const;
   absl::Status TooDeep() const;
+  void AddUnknown(std::string_view what, std::string_view name, int line);
 
   TokenStream& stream_;
   const int depth_max_;
   int depth_ = 0;
   int conditions_ = 0;
   std::vector<std::string> names_;
+  std::vector<std::string> unknown_;  // what is wrong, of each
 };
 
 }  // namespace spillway::jinja

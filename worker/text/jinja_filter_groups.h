@@ -10,6 +10,7 @@ namespace spillway::jinja {
 
 std::span<const FilterEntry> TextFilters();
 std::span<const FilterEntry> NumberFilters();
+std::span<const FilterEntry> LayoutFilters();  // truncate, wordwrap, and others for people to read
 std::span<const FilterEntry> SequenceFilters();
 std::span<const FilterEntry>
 SelectionFilters();  // map, select, and others that call filters, tests

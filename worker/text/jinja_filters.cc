@@ -5,7 +5,8 @@
 namespace spillway::jinja {
 
 const FilterEntry* FindFilter(std::string_view name) {
-  for (const auto group : {TextFilters(), NumberFilters(), SequenceFilters(), SelectionFilters()}) {
+  for (const auto group :
+       {TextFilters(), NumberFilters(), LayoutFilters(), SequenceFilters(), SelectionFilters()}) {
     for (const FilterEntry& entry : group) {
       if (entry.name == name) return &entry;
     }

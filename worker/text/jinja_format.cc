@@ -9,20 +9,22 @@
 #include "absl/strings/str_format.h"
 #include "common/status_macros.h"
 #include "worker/text/jinja_objects.h"
+#include "worker/text/jinja_sort.h"
+#include "worker/text/unicode_classes.h"
 #include "worker/text/utf8.h"
 
 namespace spillway::jinja {
 namespace {
 
 // Lists and dicts within each other; a list that contains itself would have no end.
-constexpr int kNestingMax = 200;
+constexpr size_t kNestingMax = 200;
 
 absl::Status NestedTooDeep() {
   return absl::InvalidArgumentError(
       absl::StrCat("lists and dicts are nested deeper than ", kNestingMax));
 }
 
-void AppendStringRepr(std::string_view text, const UnicodeClasses& unicode, TextBuilder& out) {
+void AppendStringRepr(std::string_view text, bool ascii, TextBuilder& out) {
   const bool has_single = text.find('\'') != std::string_view::npos;
   const bool has_double = text.find('"') != std::string_view::npos;
   const char quote = has_single && !has_double ? '"' : '\'';
@@ -39,7 +41,7 @@ void AppendStringRepr(std::string_view text, const UnicodeClasses& unicode, Text
       result += "\\r";
     } else if (c == '\t') {
       result += "\\t";
-    } else if (unicode.IsPrintable(c)) {
+    } else if (unicode::IsPrintable(c) && (!ascii || c < 0x80)) {
       result += text.substr(0, character.size);
     } else if (c < 0x100) {
       absl::StrAppendFormat(&result, "\\x%02x", static_cast<uint32_t>(c));
@@ -61,24 +63,28 @@ std::string ScalarStr(const Value& value) {
   if (const bool* boolean = value.boolean()) return *boolean ? "True" : "False";
   if (const int64_t* integer = value.integer()) return absl::StrCat(*integer);
   if (const double* number = value.floating()) return FormatFloat(*number);
+  if (const std::string* digits = value.big_integer()) return *digits;
   return value.object()->Repr();
 }
 
 class ReprWriter {
  public:
-  ReprWriter(const UnicodeClasses& unicode, TextBuilder& out) : unicode_(unicode), out_(out) {}
+  // `ascii`: as Python's ascii(), which escapes all other characters.
+  ReprWriter(bool ascii, TextBuilder& out) : ascii_(ascii), out_(out) {}
 
-  absl::Status Write(const Value& value, int depth) {
-    if (depth > kNestingMax) return NestedTooDeep();
+  absl::Status Write(const Value& value) {
+    if (open_.size() > kNestingMax) return NestedTooDeep();
     if (const Text* text = value.string()) {
-      AppendStringRepr(text->view(), unicode_, out_);
+      if (text->is_markup()) out_.AppendUntrusted("Markup(");
+      AppendStringRepr(text->view(), ascii_, out_);
+      if (text->is_markup()) out_.AppendUntrusted(")");
     } else if (const Sequence* sequence = value.sequence()) {
-      return WriteSequence(*sequence, depth);
+      return WriteSequence(*sequence);
     } else if (const Dict* dict = value.dict()) {
-      return WriteDict(*dict, depth);
+      return WriteDict(*dict);
     } else if (auto* const space = dynamic_cast<Namespace*>(value.object())) {
       out_.AppendUntrusted("<Namespace ");
-      RETURN_IF_ERROR(WriteDict(space->attributes(), depth));
+      RETURN_IF_ERROR(WriteDict(space->attributes()));
       out_.AppendUntrusted(">");
     } else {
       out_.AppendUntrusted(value.is_undefined() ? "Undefined" : ScalarStr(value));
@@ -87,37 +93,80 @@ class ReprWriter {
   }
 
  private:
-  absl::Status WriteSequence(const Sequence& sequence, int depth) {
+  struct Brackets {
+    std::string_view open;
+    std::string_view close;
+  };
+
+  static Brackets BracketsOf(const Sequence& sequence) {
+    switch (sequence.flavor) {
+      case Sequence::Flavor::kTuple:
+      case Sequence::Flavor::kGroup:
+        return {"(", sequence.items.size() == 1 ? ",)" : ")"};
+      case Sequence::Flavor::kKeys:
+        return {"dict_keys([", "])"};
+      case Sequence::Flavor::kValues:
+        return {"dict_values([", "])"};
+      case Sequence::Flavor::kItems:
+        return {"dict_items([", "])"};
+      default:
+        return {"[", "]"};
+    }
+  }
+
+  // Whether `container` is being written: it contains itself, and Python writes three dots.
+  bool IsOpen(const void* container) const {
+    return std::find(open_.begin(), open_.end(), container) != open_.end();
+  }
+
+  absl::Status WriteSequence(const Sequence& sequence) {
     if (sequence.flavor == Sequence::Flavor::kGenerator) {
       out_.AppendUntrusted("<generator>");
       return absl::OkStatus();
     }
-    const bool round =
-        sequence.flavor == Sequence::Flavor::kTuple || sequence.flavor == Sequence::Flavor::kGroup;
-    out_.AppendUntrusted(round ? "(" : "[");
-    for (size_t i = 0; i < sequence.items.size(); ++i) {
-      if (i > 0) out_.AppendUntrusted(", ");
-      RETURN_IF_ERROR(Write(sequence.items[i], depth + 1));
+    if (sequence.flavor == Sequence::Flavor::kRange) {
+      out_.AppendUntrusted(absl::StrCat("range(", sequence.start, ", ", sequence.stop,
+                                        sequence.step == 1 ? "" : absl::StrCat(", ", sequence.step),
+                                        ")"));
+      return out_.Check();
     }
-    if (round && sequence.items.size() == 1) out_.AppendUntrusted(",");
-    out_.AppendUntrusted(round ? ")" : "]");
+    const Brackets brackets = BracketsOf(sequence);
+    out_.AppendUntrusted(brackets.open);
+    if (IsOpen(&sequence)) {
+      out_.AppendUntrusted("...");
+    } else {
+      open_.push_back(&sequence);
+      for (size_t i = 0; i < sequence.items.size(); ++i) {
+        if (i > 0) out_.AppendUntrusted(", ");
+        RETURN_IF_ERROR(Write(sequence.items[i]));
+      }
+      open_.pop_back();
+    }
+    out_.AppendUntrusted(brackets.close);
     return out_.Check();
   }
 
-  absl::Status WriteDict(const Dict& dict, int depth) {
+  absl::Status WriteDict(const Dict& dict) {
     out_.AppendUntrusted("{");
-    for (const Dict::Entry& entry : dict.entries()) {
-      if (&entry != &dict.entries().front()) out_.AppendUntrusted(", ");
-      RETURN_IF_ERROR(Write(entry.key, depth + 1));
-      out_.AppendUntrusted(": ");
-      RETURN_IF_ERROR(Write(entry.value, depth + 1));
+    if (IsOpen(&dict)) {
+      out_.AppendUntrusted("...");
+    } else {
+      open_.push_back(&dict);
+      for (const Dict::Entry& entry : dict.entries()) {
+        if (&entry != &dict.entries().front()) out_.AppendUntrusted(", ");
+        RETURN_IF_ERROR(Write(entry.key));
+        out_.AppendUntrusted(": ");
+        RETURN_IF_ERROR(Write(entry.value));
+      }
+      open_.pop_back();
     }
     out_.AppendUntrusted("}");
     return out_.Check();
   }
 
-  const UnicodeClasses& unicode_;
+  const bool ascii_;
   TextBuilder& out_;
+  std::vector<const void*> open_;  // the containers that are being written
 };
 
 void AppendJsonString(std::string_view text, bool ensure_ascii, TextBuilder& out) {
@@ -132,7 +181,7 @@ void AppendJsonString(std::string_view text, bool ensure_ascii, TextBuilder& out
     if (index != std::string_view::npos) {
       result += '\\';
       result += kShortNames[index];
-    } else if (c < 0x20 || (ensure_ascii && c > 0x7F && c < 0x10000)) {
+    } else if (c < 0x20 || (ensure_ascii && c >= 0x7F && c < 0x10000)) {
       append_unit(c);
     } else if (ensure_ascii && c >= 0x10000) {
       append_unit(0xD800 + ((c - 0x10000) >> 10));
@@ -148,13 +197,14 @@ void AppendJsonString(std::string_view text, bool ensure_ascii, TextBuilder& out
 
 class JsonWriter {
  public:
-  JsonWriter(const JsonStyle& style, TextBuilder& out)
+  JsonWriter(const JsonStyle& style, Budget& budget, TextBuilder& out)
       : style_(style),
         item_separator_(style.item_separator.value_or(style.indent.has_value() ? "," : ", ")),
         key_separator_(style.key_separator.value_or(": ")),
+        budget_(budget),
         out_(out) {}
 
-  absl::Status Write(const Value& value, int depth) {
+  absl::Status Write(const Value& value, size_t depth) {
     if (depth > kNestingMax) return NestedTooDeep();
     if (const Text* text = value.string()) {
       AppendJsonString(text->view(), style_.ensure_ascii, out_);
@@ -181,6 +231,7 @@ class JsonWriter {
     if (value.is_none()) return "null";
     if (const bool* boolean = value.boolean()) return *boolean ? "true" : "false";
     if (const int64_t* integer = value.integer()) return absl::StrCat(*integer);
+    if (const std::string* digits = value.big_integer()) return *digits;
     if (const double* number = value.floating()) {
       if (std::isnan(*number)) return "NaN";
       if (std::isinf(*number)) return *number > 0 ? "Infinity" : "-Infinity";
@@ -189,13 +240,13 @@ class JsonWriter {
     return std::nullopt;
   }
 
-  void StartLine(int depth) {
+  void StartLine(size_t depth) {
     if (!style_.indent.has_value()) return;
     out_.AppendUntrusted("\n");
-    for (int i = 0; i < depth; ++i) out_.AppendUntrusted(*style_.indent);
+    for (size_t i = 0; i < depth; ++i) out_.AppendUntrusted(*style_.indent);
   }
 
-  absl::Status WriteList(const Sequence& sequence, int depth) {
+  absl::Status WriteList(const Sequence& sequence, size_t depth) {
     if (sequence.items.empty()) {
       out_.AppendUntrusted("[]");
       return out_.Check();
@@ -211,28 +262,41 @@ class JsonWriter {
     return out_.Check();
   }
 
-  absl::Status WriteDict(const Dict& dict, int depth) {
+  // What json.dumps writes as the key, which is always a string there.
+  static absl::StatusOr<std::string> KeyText(const Value& key) {
+    if (const Text* name = key.string()) return std::string(name->view());
+    if (const auto scalar = Scalar(key)) return *scalar;
+    return absl::InvalidArgumentError(
+        absl::StrCat("keys must be str, int, float, bool or None, not ", key.TypeName()));
+  }
+
+  absl::Status SortEntries(std::vector<const Dict::Entry*>& entries) {
+    std::vector<Value> keys;
+    for (const Dict::Entry* entry : entries) keys.push_back(entry->key);
+    ASSIGN_OR_RETURN(const std::vector<size_t> order,
+                     SortedOrder(keys, /*reverse=*/false, budget_));
+    std::vector<const Dict::Entry*> sorted;
+    for (const size_t index : order) sorted.push_back(entries[index]);
+    entries = std::move(sorted);
+    return absl::OkStatus();
+  }
+
+  absl::Status WriteDict(const Dict& dict, size_t depth) {
     if (dict.entries().empty()) {
       out_.AppendUntrusted("{}");
       return out_.Check();
     }
-    std::vector<std::pair<std::string, const Value*>> entries;
-    for (const Dict::Entry& entry : dict.entries()) {
-      const Text* name = entry.key.string();
-      entries.emplace_back(name != nullptr ? std::string(name->view()) : *Scalar(entry.key),
-                           &entry.value);
-    }
-    if (style_.sort_keys) {
-      std::sort(entries.begin(), entries.end(),
-                [](const auto& a, const auto& b) { return a.first < b.first; });
-    }
+    std::vector<const Dict::Entry*> entries;
+    for (const Dict::Entry& entry : dict.entries()) entries.push_back(&entry);
+    if (style_.sort_keys) RETURN_IF_ERROR(SortEntries(entries));
     out_.AppendUntrusted("{");
     for (size_t i = 0; i < entries.size(); ++i) {
       if (i > 0) out_.AppendUntrusted(item_separator_);
       StartLine(depth + 1);
-      AppendJsonString(entries[i].first, style_.ensure_ascii, out_);
+      ASSIGN_OR_RETURN(const std::string key, KeyText(entries[i]->key));
+      AppendJsonString(key, style_.ensure_ascii, out_);
       out_.AppendUntrusted(key_separator_);
-      RETURN_IF_ERROR(Write(*entries[i].second, depth + 1));
+      RETURN_IF_ERROR(Write(entries[i]->value, depth + 1));
     }
     StartLine(depth);
     out_.AppendUntrusted("}");
@@ -242,6 +306,7 @@ class JsonWriter {
   const JsonStyle& style_;
   const std::string item_separator_;
   const std::string key_separator_;
+  Budget& budget_;
   TextBuilder& out_;
 };
 
@@ -261,24 +326,29 @@ std::string FormatFloat(double value) {
   return text;
 }
 
-absl::Status AppendStr(const Value& value, const UnicodeClasses& unicode, TextBuilder& out) {
+absl::Status AppendStr(const Value& value, TextBuilder& out) {
   if (const Text* text = value.string()) {
     out.Append(*text);
     return out.Check();
   }
   if (value.sequence() != nullptr || value.dict() != nullptr || value.object() != nullptr) {
-    return AppendRepr(value, unicode, out);
+    return AppendRepr(value, out);
   }
   out.AppendUntrusted(ScalarStr(value));
   return out.Check();
 }
 
-absl::Status AppendRepr(const Value& value, const UnicodeClasses& unicode, TextBuilder& out) {
-  return ReprWriter(unicode, out).Write(value, 0);
+absl::Status AppendRepr(const Value& value, TextBuilder& out) {
+  return ReprWriter(/*ascii=*/false, out).Write(value);
 }
 
-absl::Status AppendJson(const Value& value, const JsonStyle& style, TextBuilder& out) {
-  return JsonWriter(style, out).Write(value, 0);
+absl::Status AppendAscii(const Value& value, TextBuilder& out) {
+  return ReprWriter(/*ascii=*/true, out).Write(value);
+}
+
+absl::Status AppendJson(const Value& value, const JsonStyle& style, Budget& budget,
+                        TextBuilder& out) {
+  return JsonWriter(style, budget, out).Write(value, 0);
 }
 
 }  // namespace spillway::jinja

@@ -7,7 +7,6 @@
 #include "absl/status/status.h"
 #include "worker/text/jinja_heap.h"
 #include "worker/text/jinja_value.h"
-#include "worker/text/unicode_classes.h"
 
 // Values as text, byte for byte as Python writes them.
 
@@ -18,10 +17,11 @@ std::string FormatFloat(double value);
 
 // str(). A string keeps what is trusted in it; everything else is untrusted text.
 // INVALID_ARGUMENT: containers nested too deep.
-absl::Status AppendStr(const Value& value, const UnicodeClasses& unicode, TextBuilder& out);
+absl::Status AppendStr(const Value& value, TextBuilder& out);
 
-// repr().
-absl::Status AppendRepr(const Value& value, const UnicodeClasses& unicode, TextBuilder& out);
+// repr(), and ascii(), which escapes what is not ASCII.
+absl::Status AppendRepr(const Value& value, TextBuilder& out);
+absl::Status AppendAscii(const Value& value, TextBuilder& out);
 
 struct JsonStyle {
   bool ensure_ascii = false;
@@ -32,6 +32,7 @@ struct JsonStyle {
 };
 
 // json.dumps(). INVALID_ARGUMENT: a value that JSON doesn't have, or nested too deep.
-absl::Status AppendJson(const Value& value, const JsonStyle& style, TextBuilder& out);
+absl::Status AppendJson(const Value& value, const JsonStyle& style, Budget& budget,
+                        TextBuilder& out);
 
 }  // namespace spillway::jinja

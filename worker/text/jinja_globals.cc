@@ -24,8 +24,8 @@ using Result = absl::StatusOr<Value>;
 constexpr int64_t kRangeMax = 100'000;  // Jinja's sandbox has the same
 
 Result Range(Interpreter& interpreter, const Value& /*self*/, const Arguments& arguments) {
-  ASSIGN_OR_RETURN(const auto bound,
-                   BoundArguments::Bind("range", arguments, {"start", "stop", "step"}, 1));
+  ASSIGN_OR_RETURN(const auto bound, BoundArguments::BindPositional("range", arguments,
+                                                                    {"start", "stop", "step"}, 1));
   ASSIGN_OR_RETURN(int64_t start, bound.GetInteger(0, 0));
   ASSIGN_OR_RETURN(int64_t stop, bound.GetInteger(1, 0));
   ASSIGN_OR_RETURN(const int64_t step, bound.GetInteger(2, 1));
@@ -40,7 +40,11 @@ Result Range(Interpreter& interpreter, const Value& /*self*/, const Arguments& a
     items.push_back(Value::Int(value));
     if (__builtin_add_overflow(value, step, &value)) break;
   }
-  return interpreter.heap().NewSequence(Sequence::Flavor::kRange, std::move(items));
+  const Value range = interpreter.heap().NewSequence(Sequence::Flavor::kRange, std::move(items));
+  range.sequence()->start = start;
+  range.sequence()->stop = stop;
+  range.sequence()->step = step;
+  return range;
 }
 
 // The entries of dict(…) and namespace(…): those of a dict or pairs, then the named arguments.
@@ -49,6 +53,9 @@ absl::StatusOr<Dict*> NewDictOf(Interpreter& interpreter, const Arguments& argum
   Dict* const dict = heap.NewDict();
   if (arguments.positional.size() > 1) {
     return absl::InvalidArgumentError("dict() takes one dict or list of pairs");
+  }
+  if (!arguments.positional.empty() && arguments.positional[0].is_undefined()) {
+    return UndefinedError(arguments.positional[0]);
   }
   if (!arguments.positional.empty() && arguments.positional[0].dict() != nullptr) {
     for (const Dict::Entry& entry : arguments.positional[0].dict()->entries()) {

@@ -10,20 +10,31 @@ absl::Status Budget::Check() const {
     return absl::ResourceExhaustedError("the chat template takes more steps than the limit");
   }
   if (exhausted()) {
-    return absl::ResourceExhaustedError("the chat template holds more text than the limit");
+    return absl::ResourceExhaustedError("the chat template holds more text or data than the limit");
   }
   return absl::OkStatus();
 }
 
+namespace {
+
+// What a string holds on to: its text, what is trusted of it, itself.
+size_t LiveBytes(const Text& text) {
+  return text.size() + text.trusted().size() * sizeof(TextRange) + sizeof(StringCell);
+}
+
+}  // namespace
+
 StringCell::StringCell(Text the_text, Budget* the_budget)
     : text(std::move(the_text)), budget(the_budget) {
   if (budget == nullptr) return;
+  constexpr size_t kStepRanges = 16;
   budget->ChargeBytes(text.size());
-  budget->AddLive(text.size());
+  budget->Charge(static_cast<int64_t>(text.trusted().size() / kStepRanges));
+  budget->AddLive(LiveBytes(text));
 }
 
 StringCell::~StringCell() {
-  if (budget != nullptr) budget->RemoveLive(text.size());
+  if (budget != nullptr) budget->RemoveLive(LiveBytes(text));
 }
 
 Value* Scope::FindHere(std::string_view name) {
@@ -54,18 +65,39 @@ Value Heap::NewString(Text text) {
 
 Value Heap::NewSequence(Sequence::Flavor flavor, std::vector<Value> items) {
   budget_.Charge(static_cast<int64_t>(items.size()) + 1);
+  budget_.AddContainer(sizeof(Sequence) + kAllocationBytes + items.size() * sizeof(Value));
   return Value(&sequences_.emplace_back(Sequence{flavor, std::move(items)}));
 }
 
 Dict* Heap::NewDict() {
   budget_.Charge(1);
+  budget_.AddContainer(sizeof(Dict) + kAllocationBytes);
   return &dicts_.emplace_back();
 }
 
 Scope* Heap::NewScope(Scope* parent) {
-  Scope& scope = scopes_.emplace_back();
-  scope.parent = parent;
-  return &scope;
+  Scope* scope = nullptr;
+  if (free_scopes_.empty()) {
+    budget_.AddContainer(sizeof(Scope) + 2 * kAllocationBytes);
+    scope = &scopes_.emplace_back();
+  } else {
+    scope = free_scopes_.back();
+    free_scopes_.pop_back();
+  }
+  scope->parent = parent;
+  return scope;
+}
+
+void Heap::Recycle(Scope* scope) {
+  if (scope->captured) return;
+  scope->variables.clear();
+  free_scopes_.push_back(scope);
+}
+
+void Scope::Capture() {
+  for (Scope* scope = this; scope != nullptr && !scope->captured; scope = scope->parent) {
+    scope->captured = true;
+  }
 }
 
 absl::Status TextBuilder::Check() const {

@@ -30,7 +30,9 @@ absl::Status Interpreter::AtLine(absl::Status status, int line) {
 absl::StatusOr<Text> Interpreter::Run(const Block& block, Scope* globals) {
   TextBuilder out(heap_);
   output_ = &out;
-  const auto flow = ExecuteBlock(block, heap_.NewScope(globals));
+  const BlockScope top(heap_, globals);
+  top_ = top.get();
+  const auto flow = ExecuteBlock(block, top.get());
   output_ = nullptr;
   RETURN_IF_ERROR(flow.status());
   RETURN_IF_ERROR(budget().Check());
@@ -40,15 +42,19 @@ absl::StatusOr<Text> Interpreter::Run(const Block& block, Scope* globals) {
 absl::StatusOr<Value> Interpreter::Str(const Value& value) {
   if (value.string() != nullptr) return value;
   TextBuilder out(heap_);
-  RETURN_IF_ERROR(AppendStr(value, unicode_, out));
+  RETURN_IF_ERROR(AppendStr(value, out));
   return out.Finish();
 }
 
-absl::Status Interpreter::Write(const Value& value) { return AppendStr(value, unicode_, *output_); }
+absl::Status Interpreter::Write(const Value& value) { return AppendStr(value, *output_); }
 
 absl::StatusOr<Value> Interpreter::Call(const Value& callee, const Arguments& arguments) {
   const Nesting nesting(depth_);
   RETURN_IF_ERROR(EnterNode());
+  if (callee.undefined() != nullptr && callee.undefined()->refused) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "'", *callee.undefined()->name, "' would change a list or dict, which templates may not"));
+  }
   if (callee.is_undefined()) return UndefinedError(callee);
   if (callee.object() == nullptr) {
     return absl::InvalidArgumentError(
@@ -68,9 +74,13 @@ absl::StatusOr<Value> Interpreter::Capture(const Block& block, Scope* scope) {
 
 absl::StatusOr<Value> Interpreter::CallMacro(const Statement& macro, Scope* scope,
                                              const Arguments& arguments) {
-  Scope* const inner = heap_.NewScope(scope);
+  const BlockScope inner(heap_, scope);
   std::vector<Value> extra;
-  Dict* const extra_named = heap_.NewDict();
+  Dict* const extra_named = macro.uses_named ? heap_.NewDict() : nullptr;
+  // A parameter is there from the beginning, but undefined until it has a value.
+  for (const Statement::Parameter& parameter : macro.parameters) {
+    inner->Set(parameter.name, Undefined{&parameter.name});
+  }
   for (size_t i = 0; i < arguments.positional.size(); ++i) {
     if (i < macro.parameters.size()) {
       inner->Set(macro.parameters[i].name, arguments.positional[i]);
@@ -78,13 +88,13 @@ absl::StatusOr<Value> Interpreter::CallMacro(const Statement& macro, Scope* scop
       extra.push_back(arguments.positional[i]);
     }
   }
+  std::vector<bool> given(macro.parameters.size());
   for (const auto& [name, value] : arguments.named) {
-    const Statement::Parameter* known = nullptr;
-    for (const Statement::Parameter& parameter : macro.parameters) {
-      if (parameter.name == name) known = &parameter;
-    }
-    if (known != nullptr) {
-      inner->Set(known->name, value);
+    size_t known = 0;
+    while (known < macro.parameters.size() && macro.parameters[known].name != name) ++known;
+    if (known < macro.parameters.size() && known >= arguments.positional.size()) {
+      inner->Set(macro.parameters[known].name, value);
+      given[known] = true;
     } else if (name == "caller" && macro.uses_caller) {
       inner->Set("caller", value);
     } else if (macro.uses_named) {
@@ -99,19 +109,17 @@ absl::StatusOr<Value> Interpreter::CallMacro(const Statement& macro, Scope* scop
                                                    macro.parameters.size(), " arguments, got ",
                                                    arguments.positional.size()));
   }
-  for (const Statement::Parameter& parameter : macro.parameters) {
-    if (inner->FindHere(parameter.name) != nullptr) continue;
-    Value value = Undefined{&parameter.name};
-    if (parameter.value != nullptr) {
-      ASSIGN_OR_RETURN(value, Evaluate(*parameter.value, inner));
-    }
+  for (size_t i = arguments.positional.size(); i < macro.parameters.size(); ++i) {
+    const Statement::Parameter& parameter = macro.parameters[i];
+    if (given[i] || parameter.value == nullptr) continue;
+    ASSIGN_OR_RETURN(Value value, Evaluate(*parameter.value, inner.get()));
     inner->Set(parameter.name, std::move(value));
   }
   if (macro.uses_positional) {
     inner->Set("varargs", heap_.NewSequence(Sequence::Flavor::kTuple, std::move(extra)));
   }
   if (macro.uses_named) inner->Set("kwargs", extra_named);
-  return Capture(macro.body, inner);
+  return Capture(macro.body, inner.get());
 }
 
 absl::StatusOr<Value> Interpreter::CallLoop(const Statement& loop, Scope* scope,
@@ -168,6 +176,7 @@ absl::StatusOr<Interpreter::Flow> Interpreter::ExecuteKind(const Statement& stat
       RETURN_IF_ERROR(ExecuteSetBlock(statement, scope));
       return Flow::kNext;
     case Kind::kMacro:
+      scope->Capture();
       scope->Set(statement.name, Value(heap_.NewObject<Macro>(statement, scope)));
       return Flow::kNext;
     case Kind::kCall:
@@ -180,7 +189,10 @@ absl::StatusOr<Interpreter::Flow> Interpreter::ExecuteKind(const Statement& stat
       RETURN_IF_ERROR(ExecuteWith(statement, scope));
       return Flow::kNext;
     case Kind::kScope:
-      return ExecuteBlock(statement.body, heap_.NewScope(scope));
+      return ExecuteBlock(statement.body, BlockScope(heap_, scope).get());
+    case Kind::kBlock:
+      // A block sees the template's own variables, not those of loops around it.
+      return ExecuteBlock(statement.body, BlockScope(heap_, top_).get());
     case Kind::kBreak:
       return Flow::kBreak;
     case Kind::kContinue:
@@ -202,9 +214,9 @@ absl::StatusOr<std::vector<Value>> Interpreter::Filtered(const Statement& statem
   if (statement.condition == nullptr) return items;
   std::vector<Value> kept;
   for (Value& item : items) {
-    Scope* const inner = heap_.NewScope(scope);
-    RETURN_IF_ERROR(Assign(*statement.target, item, inner));
-    ASSIGN_OR_RETURN(const Value condition, Evaluate(*statement.condition, inner));
+    const BlockScope inner(heap_, scope);
+    RETURN_IF_ERROR(Assign(*statement.target, item, inner.get()));
+    ASSIGN_OR_RETURN(const Value condition, Evaluate(*statement.condition, inner.get()));
     if (condition.IsTrue()) kept.push_back(std::move(item));
   }
   return kept;
@@ -214,30 +226,31 @@ absl::StatusOr<Interpreter::Flow> Interpreter::ExecuteFor(const Statement& state
                                                           const Value& iterable, int depth) {
   ASSIGN_OR_RETURN(std::vector<Value> all, Iterate(iterable, heap_));
   ASSIGN_OR_RETURN(std::vector<Value> items, Filtered(statement, scope, std::move(all)));
-  if (items.empty()) return ExecuteBlock(statement.otherwise, heap_.NewScope(scope));
+  if (items.empty()) return ExecuteBlock(statement.otherwise, BlockScope(heap_, scope).get());
+  if (statement.recursive) scope->Capture();
   Loop* const loop = heap_.NewObject<Loop>(statement, scope, std::move(items), depth);
   for (; !loop->done(); loop->Next()) {
     // Jinja gives each round its own variables: what it sets is gone in the next.
-    Scope* const inner = heap_.NewScope(scope);
+    const BlockScope inner(heap_, scope);
     inner->Set("loop", Value(loop));
-    RETURN_IF_ERROR(Assign(*statement.target, loop->item(), inner));
-    ASSIGN_OR_RETURN(const Flow flow, ExecuteBlock(statement.body, inner));
+    RETURN_IF_ERROR(Assign(*statement.target, loop->item(), inner.get()));
+    ASSIGN_OR_RETURN(const Flow flow, ExecuteBlock(statement.body, inner.get()));
     if (flow == Flow::kBreak) break;
   }
   return Flow::kNext;
 }
 
 absl::Status Interpreter::ExecuteWith(const Statement& statement, Scope* scope) {
-  Scope* const inner = heap_.NewScope(scope);
+  const BlockScope inner(heap_, scope);
   for (const Statement::Parameter& parameter : statement.parameters) {
     ASSIGN_OR_RETURN(Value value, Evaluate(*parameter.value, scope));
-    RETURN_IF_ERROR(Assign(*parameter.target, std::move(value), inner));
+    RETURN_IF_ERROR(Assign(*parameter.target, std::move(value), inner.get()));
   }
-  return ExecuteBlock(statement.body, inner).status();
+  return ExecuteBlock(statement.body, inner.get()).status();
 }
 
 absl::Status Interpreter::ExecuteSetBlock(const Statement& statement, Scope* scope) {
-  ASSIGN_OR_RETURN(Value value, Capture(statement.body, heap_.NewScope(scope)));
+  ASSIGN_OR_RETURN(Value value, Capture(statement.body, BlockScope(heap_, scope).get()));
   if (statement.expression != nullptr) {
     filter_inputs_.push_back(value);
     auto filtered = Evaluate(*statement.expression, scope);
@@ -248,7 +261,7 @@ absl::Status Interpreter::ExecuteSetBlock(const Statement& statement, Scope* sco
 }
 
 absl::Status Interpreter::ExecuteFilter(const Statement& statement, Scope* scope) {
-  ASSIGN_OR_RETURN(Value value, Capture(statement.body, heap_.NewScope(scope)));
+  ASSIGN_OR_RETURN(Value value, Capture(statement.body, BlockScope(heap_, scope).get()));
   filter_inputs_.push_back(std::move(value));
   const auto filtered = Evaluate(*statement.expression, scope);
   filter_inputs_.pop_back();
@@ -257,6 +270,7 @@ absl::Status Interpreter::ExecuteFilter(const Statement& statement, Scope* scope
 }
 
 absl::Status Interpreter::ExecuteCall(const Statement& statement, Scope* scope) {
+  scope->Capture();
   const Value caller(heap_.NewObject<Macro>(statement, scope));
   ASSIGN_OR_RETURN(const Value value, EvaluateCall(*statement.expression, scope, &caller));
   return Write(value);

@@ -10,18 +10,17 @@
 #include "worker/text/jinja_ast.h"
 #include "worker/text/jinja_heap.h"
 #include "worker/text/jinja_value.h"
-#include "worker/text/unicode_classes.h"
 
 namespace spillway::jinja {
 
 // Runs a parsed template once: statements in jinja_interpreter.cc, expressions in
-// jinja_evaluation.cc. Not thread-safe; template, heap and classes outlive it.
+// jinja_evaluation.cc. Not thread-safe; template and heap outlive it.
 class Interpreter {
  public:
   // `depth_max`: the depth to which the template itself may be nested; macros that call each other
   // get a fixed multiple of it.
-  Interpreter(Heap& heap, const UnicodeClasses& unicode, absl::Time time, int depth_max)
-      : heap_(heap), unicode_(unicode), time_(time), depth_max_(kCallFactor * depth_max) {}
+  Interpreter(Heap& heap, absl::Time time, int depth_max)
+      : heap_(heap), time_(time), depth_max_(kCallFactor * depth_max) {}
 
   // The template's output with `globals` around its variables. Errors name the line.
   absl::StatusOr<Text> Run(const Block& block, Scope* globals);
@@ -29,7 +28,6 @@ class Interpreter {
   // For filters, methods and functions.
   Heap& heap() { return heap_; }
   Budget& budget() { return heap_.budget(); }
-  const UnicodeClasses& unicode() const { return unicode_; }
   absl::Time time() const { return time_; }
 
   absl::StatusOr<Value> Call(const Value& callee, const Arguments& arguments);
@@ -89,11 +87,11 @@ class Interpreter {
   absl::Status AtLine(absl::Status status, int line);
 
   Heap& heap_;
-  const UnicodeClasses& unicode_;
   const absl::Time time_;
   const int depth_max_;
   int depth_ = 0;
   bool error_has_line_ = false;
+  Scope* top_ = nullptr;              // of the template's own variables
   TextBuilder* output_ = nullptr;     // of the innermost capture
   std::vector<Value> filter_inputs_;  // of the filter and set blocks that are being finished
 };

@@ -8,6 +8,7 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
+#include "common/status_macros.h"
 #include "nlohmann/json.hpp"
 
 namespace spillway::jinja {
@@ -26,11 +27,14 @@ class Builder : public nlohmann::json_sax<nlohmann::json> {
   bool number_integer(int64_t value) override { return Add(Value::Int(value)); }
   bool number_unsigned(uint64_t value) override {
     if (value > static_cast<uint64_t>(std::numeric_limits<int64_t>::max())) {
-      return Add(Value::Float(static_cast<double>(value)));
+      return Add(std::make_shared<const BigInteger>(BigInteger{std::to_string(value)}));
     }
     return Add(Value::Int(static_cast<int64_t>(value)));
   }
-  bool number_float(double value, const std::string& /*text*/) override {
+  bool number_float(double value, const std::string& text) override {
+    if (text.find_first_not_of("-0123456789") == std::string::npos) {
+      return Add(std::make_shared<const BigInteger>(BigInteger{text}));
+    }
     return Add(Value::Float(value));
   }
   bool string(std::string& value) override { return Add(heap_.Untrusted(std::move(value))); }
@@ -51,6 +55,8 @@ class Builder : public nlohmann::json_sax<nlohmann::json> {
 
  private:
   bool Add(const Value& value) {
+    heap_.budget().Charge(1);
+    if (heap_.budget().exhausted()) return false;
     if (open_.empty()) {
       result_ = value;
     } else if (Sequence* const list = open_.back().sequence()) {
@@ -66,7 +72,7 @@ class Builder : public nlohmann::json_sax<nlohmann::json> {
       error_ = absl::StrCat("JSON nested deeper than ", depth_max_);
       return false;
     }
-    Add(container);
+    if (!Add(container)) return false;
     open_.push_back(container);
     keys_.emplace_back();
     return true;
@@ -95,6 +101,7 @@ absl::StatusOr<Value> ParseJson(std::string_view json, int depth_max, Heap& heap
   } catch (const nlohmann::json::exception& exception) {
     return absl::InvalidArgumentError(exception.what());
   }
+  RETURN_IF_ERROR(heap.budget().Check());
   return absl::InvalidArgumentError(builder.error());
 }
 

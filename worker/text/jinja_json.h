@@ -9,8 +9,8 @@
 namespace spillway::jinja {
 
 // A JSON text as values that are all untrusted. Of a repeated key the last value counts, as in
-// Python. INVALID_ARGUMENT: no JSON, or nested deeper than `depth_max`. An integer beyond 64 bits
-// becomes a float.
+// Python. INVALID_ARGUMENT: no JSON, or nested deeper than `depth_max`. RESOURCE_EXHAUSTED: more
+// values than the heap's budget has.
 absl::StatusOr<Value> ParseJson(std::string_view json, int depth_max, Heap& heap);
 
 }  // namespace spillway::jinja

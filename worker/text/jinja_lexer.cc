@@ -18,13 +18,6 @@ namespace {
 
 bool IsDigit(char c) { return c >= '0' && c <= '9'; }
 
-bool IsNameStart(char c) {
-  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_' ||
-         static_cast<unsigned char>(c) >= 0x80;
-}
-
-bool IsNamePart(char c) { return IsNameStart(c) || IsDigit(c); }
-
 // Jinja reads \r\n and \r as \n, and drops one newline at the very end.
 std::string NormalizeNewlines(std::string_view source) {
   std::string out;
@@ -170,6 +163,7 @@ class Lexer {
 
   absl::Status LexRaw() {
     const std::string_view text = rest();
+    if (text.empty()) return absl::OkStatus();  // At the very end Jinja misses nothing.
     for (size_t at = text.find("{%"); at != std::string_view::npos; at = text.find("{%", at + 1)) {
       const size_t end = NamedTagSize(text.substr(at), "endraw", /*trims=*/true);
       if (end == 0) continue;
@@ -182,6 +176,7 @@ class Lexer {
   }
 
   absl::Status LexComment() {
+    if (rest().empty()) return absl::OkStatus();
     const size_t end = rest().find("#}");
     if (end == std::string_view::npos) return Error("the comment has no end");
     const char sign = end > 0 ? rest()[end - 1] : '\0';
@@ -224,15 +219,26 @@ class Lexer {
   absl::Status LexToken(std::string& open_brackets) {
     const char c = rest()[0];
     if (IsDigit(c)) return LexNumber();
-    if (IsNameStart(c)) {
-      size_t size = 1;
-      while (size < rest().size() && IsNamePart(rest()[size])) ++size;
+    if (const size_t size = NameSize(); size > 0) {
       Add(Token::Kind::kName, std::string(rest().substr(0, size)));
       Advance(size);
       return absl::OkStatus();
     }
     if (c == '\'' || c == '"') return LexString(c);
     return LexOperator(open_brackets);
+  }
+
+  // The size of Python's identifier that stands here; 0: none.
+  size_t NameSize() const {
+    size_t size = 0;
+    while (size < rest().size()) {
+      const Utf8Character c = FirstUtf8Character(rest().substr(size));
+      const bool part = size == 0 ? unicode::IsIdentifierStart(c.code_point)
+                                  : unicode::IsIdentifierPart(c.code_point);
+      if (!part) break;
+      size += static_cast<size_t>(c.size);
+    }
+    return size;
   }
 
   absl::Status LexString(char quote) {
@@ -268,6 +274,8 @@ class Lexer {
     const bool after_dot = !tokens_.empty() && tokens_.back().kind == Token::Kind::kOperator &&
                            tokens_.back().text == ".";
     size_t end = DigitsAt(0);
+    size_t zeros = 0;  // a whole number begins with 0 only if it is 0
+    while (zeros < end && (rest()[zeros] == '0' || rest()[zeros] == '_')) ++zeros;
     bool floating = false;
     if (!after_dot) {
       if (end + 1 < rest().size() && rest()[end] == '.' && IsDigit(rest()[end + 1])) {
@@ -283,6 +291,7 @@ class Lexer {
         }
       }
     }
+    if (!floating && rest()[0] == '0') end = zeros;
     std::string text(rest().substr(0, end));
     std::erase(text, '_');
     Token& token = Add(floating ? Token::Kind::kFloat : Token::Kind::kInteger, text);

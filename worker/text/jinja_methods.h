@@ -17,8 +17,9 @@ Method MethodOf(const Value& value, std::string_view name);
 // dict has such a key.
 bool IsRefusedAttribute(const Value& value, std::string_view name);
 
-// Of the three types, each in its own file.
+// Of the three types, each in its own file; those that search strings in another.
 Method StringMethod(std::string_view name);
+Method StringSearchMethod(std::string_view name);
 Method ListMethod(std::string_view name);
 Method DictMethod(std::string_view name);
 

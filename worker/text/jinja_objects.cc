@@ -53,7 +53,19 @@ absl::StatusOr<Value> CyclerReset(Interpreter& /*interpreter*/, const Value& sel
 }  // namespace
 
 Value Macro::Attribute(Interpreter& interpreter, std::string_view name) {
-  if (name == "name") return interpreter.heap().NewString(Text::Trusted(definition_.name));
+  Heap& heap = interpreter.heap();
+  if (name == "name") return heap.NewString(Text::Trusted(definition_.name));
+  if (name == "catch_kwargs") return Value::Bool(definition_.uses_named);
+  if (name == "catch_varargs") return Value::Bool(definition_.uses_positional);
+  if (name == "caller") return Value::Bool(definition_.uses_caller);
+  if (name == "explicit_caller") return Value::Bool(definition_.explicit_caller);
+  if (name == "arguments") {
+    std::vector<Value> names;
+    for (const Statement::Parameter& parameter : definition_.parameters) {
+      names.push_back(heap.NewString(Text::Trusted(parameter.name)));
+    }
+    return heap.NewSequence(Sequence::Flavor::kTuple, std::move(names));
+  }
   return {};
 }
 
@@ -101,6 +113,16 @@ absl::StatusOr<Value> Loop::Call(Interpreter& interpreter, const Arguments& argu
 Value Namespace::Attribute(Interpreter& /*interpreter*/, std::string_view name) {
   const Value* const value = attributes_.Find(name);
   return value == nullptr ? Value() : *value;
+}
+
+absl::StatusOr<Value> Function::Call(Interpreter& interpreter, const Arguments& arguments) {
+  interpreter.budget().ChargeText(self_);
+  ASSIGN_OR_RETURN(Value result, body_(interpreter, self_, arguments));
+  const bool of_markup = self_.string() != nullptr && self_.string()->is_markup();
+  if (!of_markup || result.string() == nullptr || result.string()->is_markup()) return result;
+  Text markup = *result.string();
+  markup.set_markup();
+  return interpreter.heap().NewString(std::move(markup));
 }
 
 absl::StatusOr<Value> Joiner::Call(Interpreter& interpreter, const Arguments& /*arguments*/) {

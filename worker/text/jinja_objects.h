@@ -76,9 +76,7 @@ class Function : public Object {
                                          const Arguments& arguments);
   Function(Body body, Value self) : body_(body), self_(std::move(self)) {}
   std::string TypeName() const override { return "builtin_function_or_method"; }
-  absl::StatusOr<Value> Call(Interpreter& interpreter, const Arguments& arguments) override {
-    return body_(interpreter, self_, arguments);
-  }
+  absl::StatusOr<Value> Call(Interpreter& interpreter, const Arguments& arguments) override;
 
  private:
   const Body body_;

@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <memory>
 #include <string>
 #include <utility>
@@ -169,6 +170,12 @@ absl::StatusOr<std::vector<Argument>> ExpressionParser::ParseArguments() {
         arguments.back().kind != Argument::Kind::kPositional) {
       return stream_.Error("a positional argument follows a named one");
     }
+    if (argument.kind == Argument::Kind::kNamed &&
+        std::any_of(arguments.begin(), arguments.end(), [&](const Argument& other) {
+          return other.kind == Argument::Kind::kNamed && other.name == argument.name;
+        })) {
+      return stream_.Error(absl::StrCat("the argument '", argument.name, "' is given twice"));
+    }
     ASSIGN_OR_RETURN(argument.value, ParseExpression());
     arguments.push_back(std::move(argument));
   }
@@ -204,10 +211,7 @@ ExpressionParser::Result ExpressionParser::ParseFilter(ExpressionPointer input) 
   const int line = stream_.line();
   ASSIGN_OR_RETURN(std::string name, ParseDottedName());
   const FilterEntry* const filter = FindFilter(name);
-  if (filter == nullptr && conditions_ == 0) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("line ", line, ": no filter named '", name, "'"));
-  }
+  if (filter == nullptr) AddUnknown("filter", name, line);
   ASSIGN_OR_RETURN(auto node, Make(Kind::kFilter, line, List(std::move(input))));
   node->name = std::move(name);
   node->filter = filter;
@@ -223,9 +227,7 @@ ExpressionParser::Result ExpressionParser::ParseTest(ExpressionPointer node) {
   const bool negated = stream_.SkipName("not");
   ASSIGN_OR_RETURN(std::string name, ParseDottedName());
   const TestEntry* const entry = FindTest(name);
-  if (entry == nullptr && conditions_ == 0) {
-    return absl::InvalidArgumentError(absl::StrCat("line ", line, ": no test named '", name, "'"));
-  }
+  if (entry == nullptr) AddUnknown("test", name, line);
   ASSIGN_OR_RETURN(auto test, Make(Kind::kTest, line, List(std::move(node))));
   test->name = std::move(name);
   test->test = entry;

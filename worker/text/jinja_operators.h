@@ -15,6 +15,9 @@ namespace spillway::jinja {
 // "'name' is undefined".
 absl::Status UndefinedError(const Value& value);
 
+// "unhashable type: 'list'".
+absl::Status NotHashable(const Value& value);
+
 // ==, which never raises. Values nested deeper than a limit are different.
 bool Equals(const Value& left, const Value& right, Budget& budget, int depth = 0);
 

@@ -27,6 +27,7 @@ class StatementParser {
   absl::StatusOr<Block> ParseAll() {
     ASSIGN_OR_RETURN(Block block, ParseBlock({}));
     if (!stream_.Is(Token::Kind::kEnd)) return stream_.Unexpected("text");
+    RETURN_IF_ERROR(expressions_.unknown());
     return block;
   }
 
@@ -116,6 +117,8 @@ class StatementParser {
         {"break", &StatementParser::ParseJump},
         {"continue", &StatementParser::ParseJump},
         {"autoescape", &StatementParser::ParseAutoescape},
+        {"print", &StatementParser::ParsePrint},
+        {"block", &StatementParser::ParseNamedBlock},
     };
     for (const Row& row : kStatements) {
       if (row.name != name) continue;
@@ -148,6 +151,7 @@ class StatementParser {
   absl::Status ParseFor(Statement& statement) {
     statement.kind = Kind::kFor;
     ASSIGN_OR_RETURN(statement.target, expressions_.ParseTarget("in"));
+    if (Assigns(*statement.target, "loop")) return stream_.Error("a loop can't assign to 'loop'");
     if (!stream_.SkipName("in")) return stream_.Unexpected("'in'");
     ASSIGN_OR_RETURN(statement.expression,
                      expressions_.ParseTuple(/*conditional=*/false, "recursive"));
@@ -177,6 +181,12 @@ class StatementParser {
     return ParseBody(statement.body, "endset");
   }
 
+  static bool Assigns(const Expression& target, std::string_view name) {
+    return (target.kind == Expression::Kind::kName && target.name == name) ||
+           std::any_of(target.operands.begin(), target.operands.end(),
+                       [&](const ExpressionPointer& operand) { return Assigns(*operand, name); });
+  }
+
   static ExpressionPointer FilterInput() {
     auto node = std::make_unique<Expression>();
     node->kind = Expression::Kind::kFilterInput;
@@ -191,10 +201,18 @@ class StatementParser {
       if (!stream_.Is(Token::Kind::kName)) return stream_.Unexpected("a parameter's name");
       Statement::Parameter parameter;
       parameter.name = stream_.Take().text;
+      if (std::any_of(statement.parameters.begin(), statement.parameters.end(),
+                      [&](const auto& other) { return other.name == parameter.name; })) {
+        return stream_.Error(absl::StrCat("there are two parameters '", parameter.name, "'"));
+      }
       if (stream_.SkipOperator("=")) {
         ASSIGN_OR_RETURN(parameter.value, expressions_.ParseExpression());
       } else if (!statement.parameters.empty() && statement.parameters.back().value != nullptr) {
         return stream_.Error("a parameter without a default follows one with a default");
+      }
+      if (parameter.name == "caller") {
+        if (parameter.value == nullptr) return stream_.Error("'caller' needs a default");
+        statement.explicit_caller = true;
       }
       statement.parameters.push_back(std::move(parameter));
     }
@@ -210,7 +228,7 @@ class StatementParser {
     loop_depth_ = outer_loops;
     for (size_t i = outer_names; i < expressions_.names().size(); ++i) {
       const std::string& name = expressions_.names()[i];
-      statement.uses_caller |= name == "caller";
+      statement.uses_caller |= name == "caller" && !statement.explicit_caller;
       statement.uses_positional |= name == "varargs";
       statement.uses_named |= name == "kwargs";
     }
@@ -259,7 +277,39 @@ class StatementParser {
   // transformers marks the assistant's part with it; it changes nothing in the text.
   absl::Status ParseGeneration(Statement& statement) {
     statement.kind = Kind::kScope;
-    return ParseBody(statement.body, "endgeneration");
+    const int outer_loops = std::exchange(loop_depth_, 0);
+    RETURN_IF_ERROR(ParseBody(statement.body, "endgeneration"));
+    loop_depth_ = outer_loops;
+    return absl::OkStatus();
+  }
+
+  // {% print a, b %}: what {{ a }}{{ b }} is.
+  absl::Status ParsePrint(Statement& statement) {
+    statement.kind = Kind::kScope;
+    while (!stream_.Is(Token::Kind::kBlockEnd)) {
+      if (!statement.body.empty()) RETURN_IF_ERROR(stream_.ExpectOperator(","));
+      Statement& output = statement.body.emplace_back();
+      output.kind = Kind::kOutput;
+      output.line = statement.line;
+      ASSIGN_OR_RETURN(output.expression, expressions_.ParseExpression());
+    }
+    return absl::OkStatus();
+  }
+
+  // Without inheritance a block is written where it stands.
+  absl::Status ParseNamedBlock(Statement& statement) {
+    statement.kind = Kind::kBlock;
+    if (!stream_.Is(Token::Kind::kName)) return stream_.Unexpected("the block's name");
+    const std::string name = stream_.Take().text;
+    if (std::find(blocks_.begin(), blocks_.end(), name) != blocks_.end()) {
+      return stream_.Error(absl::StrCat("there are two blocks '", name, "'"));
+    }
+    blocks_.push_back(name);
+    if (stream_.SkipName("scoped")) statement.kind = Kind::kScope;
+    if (stream_.IsName("required")) return stream_.Error("a required block needs inheritance");
+    RETURN_IF_ERROR(ParseBody(statement.body, "endblock"));
+    stream_.SkipName(name);
+    return absl::OkStatus();
   }
 
   absl::Status ParseAutoescape(Statement& statement) {
@@ -284,6 +334,7 @@ class StatementParser {
   const int depth_max_;
   int depth_ = 0;
   int loop_depth_ = 0;
+  std::vector<std::string> blocks_;  // the names of {% block %} so far
 };
 
 }  // namespace

@@ -52,6 +52,8 @@ Result MapAttribute(Interpreter& interpreter, const std::vector<Value>& items,
 
 Result Map(Interpreter& interpreter, const Value& input, const Arguments& arguments) {
   ASSIGN_OR_RETURN(const auto items, ItemsOf(interpreter, input));
+  // Jinja looks for the filter when the first item comes.
+  if (items.empty()) return interpreter.heap().NewSequence(Sequence::Flavor::kGenerator, {});
   if (arguments.positional.empty()) return MapAttribute(interpreter, items, arguments);
   ASSIGN_OR_RETURN(const std::string name, NameAt(arguments, 0));
   const FilterEntry* const filter = FindFilter(name);
@@ -62,6 +64,7 @@ Result Map(Interpreter& interpreter, const Value& input, const Arguments& argume
   std::vector<Value> mapped;
   for (const Value& item : items) {
     interpreter.budget().Charge(1);
+    interpreter.budget().ChargeText(item);
     RETURN_IF_ERROR(interpreter.budget().Check());
     ASSIGN_OR_RETURN(Value value, filter->apply(interpreter, item, rest));
     mapped.push_back(std::move(value));
@@ -73,6 +76,7 @@ Result Map(Interpreter& interpreter, const Value& input, const Arguments& argume
 template <bool kKeep, bool kAttribute>
 Result Select(Interpreter& interpreter, const Value& input, const Arguments& arguments) {
   ASSIGN_OR_RETURN(const auto items, ItemsOf(interpreter, input));
+  if (items.empty()) return interpreter.heap().NewSequence(Sequence::Flavor::kGenerator, {});
   constexpr size_t kTestAt = kAttribute ? 1 : 0;
   if (arguments.positional.size() < kTestAt) {
     return absl::InvalidArgumentError("selectattr() needs the name of an attribute");
@@ -95,6 +99,7 @@ Result Select(Interpreter& interpreter, const Value& input, const Arguments& arg
     interpreter.budget().Charge(1);
     RETURN_IF_ERROR(interpreter.budget().Check());
     ASSIGN_OR_RETURN(const Value value, path.Follow(interpreter, item));
+    interpreter.budget().ChargeText(value);
     bool holds = value.IsTrue();
     if (test != nullptr) {
       ASSIGN_OR_RETURN(holds, test->apply(interpreter, value, rest));

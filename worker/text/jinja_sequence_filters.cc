@@ -10,41 +10,13 @@
 #include "worker/text/jinja_format.h"
 #include "worker/text/jinja_interpreter.h"
 #include "worker/text/jinja_operators.h"
+#include "worker/text/jinja_sort.h"
 #include "worker/text/jinja_strings.h"
 
 namespace spillway::jinja {
 namespace {
 
 using Result = absl::StatusOr<Value>;
-
-// The order of the keys, smallest first; equal ones stay as they were. A merge sort of our own: a
-// comparison may fail, which std::sort can't be told.
-absl::StatusOr<std::vector<size_t>> SortedOrder(const std::vector<Value>& keys, bool reverse,
-                                                Budget& budget) {
-  const size_t count = keys.size();
-  std::vector<size_t> order(count);
-  std::iota(order.begin(), order.end(), 0);
-  std::vector<size_t> merged(count);
-  for (size_t width = 1; width < count; width *= 2) {
-    for (size_t begin = 0; begin < count; begin += 2 * width) {
-      const size_t middle = std::min(begin + width, count);
-      const size_t end = std::min(begin + 2 * width, count);
-      size_t left = begin;
-      size_t right = middle;
-      for (size_t out = begin; out < end; ++out) {
-        bool take_right = left == middle;
-        if (!take_right && right < end) {
-          const Value& a = keys[order[left]];
-          const Value& b = keys[order[right]];
-          ASSIGN_OR_RETURN(take_right, reverse ? Less(a, b, budget) : Less(b, a, budget));
-        }
-        merged[out] = order[take_right ? right++ : left++];
-      }
-    }
-    order.swap(merged);
-  }
-  return order;
-}
 
 absl::StatusOr<std::vector<Value>> SortKeys(Interpreter& interpreter, const AttributePath& path,
                                             const std::vector<Value>& items, bool case_sensitive) {
@@ -95,9 +67,9 @@ Result Join(Interpreter& interpreter, const Value& input, const Arguments& argum
                    AttributePath::Parse(interpreter, bound.Get(1, None{})));
   TextBuilder out(interpreter.heap());
   for (size_t i = 0; i < items.size(); ++i) {
-    if (i > 0 && bound.has(0)) RETURN_IF_ERROR(AppendStr(bound[0], interpreter.unicode(), out));
+    if (i > 0 && bound.has(0)) RETURN_IF_ERROR(AppendStr(bound[0], out));
     ASSIGN_OR_RETURN(const Value item, path.Follow(interpreter, items[i]));
-    RETURN_IF_ERROR(AppendStr(item, interpreter.unicode(), out));
+    RETURN_IF_ERROR(AppendStr(item, out));
   }
   return out.Finish();
 }
@@ -107,9 +79,13 @@ Result Reverse(Interpreter& interpreter, const Value& input, const Arguments& ar
   if (const Text* text = input.string()) {
     return SliceText(*text, std::nullopt, std::nullopt, -1, interpreter.heap());
   }
+  const bool generator =
+      input.sequence() != nullptr && input.sequence()->flavor == Sequence::Flavor::kGenerator;
   ASSIGN_OR_RETURN(auto items, Iterate(input, interpreter.heap()));
   std::reverse(items.begin(), items.end());
-  return interpreter.heap().NewSequence(Sequence::Flavor::kGenerator, std::move(items));
+  // What Python can't read backwards Jinja makes a list of.
+  return interpreter.heap().NewSequence(
+      generator ? Sequence::Flavor::kList : Sequence::Flavor::kGenerator, std::move(items));
 }
 
 // The keys for `attribute`, which may name several with commas between them.
@@ -124,20 +100,16 @@ absl::StatusOr<std::vector<Value>> SortKeysOf(Interpreter& interpreter, const Va
     attributes.clear();
     for (const Text& part : parts) attributes.push_back(heap.NewString(part));
   }
-  std::vector<std::vector<Value>> columns;
+  // Lists of what the attributes are, also of one: lists that are equal are never compared further.
+  std::vector<std::vector<Value>> rows(items.size());
   for (const Value& name : attributes) {
     ASSIGN_OR_RETURN(const AttributePath path, AttributePath::Parse(interpreter, name));
     ASSIGN_OR_RETURN(auto keys, SortKeys(interpreter, path, items, case_sensitive));
-    columns.push_back(std::move(keys));
+    for (size_t i = 0; i < items.size(); ++i) rows[i].push_back(std::move(keys[i]));
   }
-  if (columns.size() == 1) return std::move(columns[0]);
-  std::vector<Value> rows;
-  for (size_t i = 0; i < items.size(); ++i) {
-    std::vector<Value> row;
-    for (const auto& column : columns) row.push_back(column[i]);
-    rows.push_back(heap.NewList(std::move(row)));
-  }
-  return rows;
+  std::vector<Value> lists;
+  for (auto& row : rows) lists.push_back(heap.NewList(std::move(row)));
+  return lists;
 }
 
 Result Sort(Interpreter& interpreter, const Value& input, const Arguments& arguments) {
@@ -197,6 +169,7 @@ Result Sum(Interpreter& interpreter, const Value& input, const Arguments& argume
   ASSIGN_OR_RETURN(const AttributePath path,
                    AttributePath::Parse(interpreter, bound.Get(0, None{})));
   Value sum = bound.Get(1, Value::Int(0));
+  if (sum.string() != nullptr) return absl::InvalidArgumentError("sum() can't sum strings");
   for (const Value& item : items) {
     ASSIGN_OR_RETURN(const Value value, path.Follow(interpreter, item));
     ASSIGN_OR_RETURN(sum, Compute(Operator::kAdd, sum, value, interpreter.heap()));
@@ -293,6 +266,28 @@ Result Batch(Interpreter& interpreter, const Value& input, const Arguments& argu
   return interpreter.heap().NewSequence(Sequence::Flavor::kGenerator, std::move(batches));
 }
 
+// slice(): so many lists of about the same length.
+Result Slice(Interpreter& interpreter, const Value& input, const Arguments& arguments) {
+  ASSIGN_OR_RETURN(const auto bound,
+                   BoundArguments::Bind("slice", arguments, {"slices", "fill_with"}, 1));
+  ASSIGN_OR_RETURN(const auto items, Iterate(input, interpreter.heap()));
+  ASSIGN_OR_RETURN(const int64_t slices, bound.GetInteger(0, 0));
+  if (slices == 0) return absl::InvalidArgumentError("slice(): division by zero");
+  const int64_t each = slices < 0 ? 0 : std::ssize(items) / slices;
+  const int64_t longer = slices < 0 ? 0 : std::ssize(items) % slices;
+  std::vector<Value> lists;
+  auto begin = items.begin();
+  for (int64_t i = 0; i < slices; ++i) {
+    const auto end = begin + each + (i < longer ? 1 : 0);
+    std::vector<Value> list(begin, end);
+    if (i >= longer && bound.has(1) && !bound[1].is_none()) list.push_back(bound[1]);
+    lists.push_back(interpreter.heap().NewList(std::move(list)));
+    RETURN_IF_ERROR(interpreter.budget().Check());
+    begin = end;
+  }
+  return interpreter.heap().NewSequence(Sequence::Flavor::kGenerator, std::move(lists));
+}
+
 Result Default(Interpreter& interpreter, const Value& input, const Arguments& arguments) {
   ASSIGN_OR_RETURN(const auto bound,
                    BoundArguments::Bind("default", arguments, {"default_value", "boolean"}));
@@ -301,23 +296,12 @@ Result Default(Interpreter& interpreter, const Value& input, const Arguments& ar
 }
 
 constexpr FilterEntry kFilters[] = {
-    {"batch", &Batch},
-    {"count", &LengthFilter},
-    {"d", &Default},
-    {"default", &Default},
-    {"dictsort", &DictSort},
-    {"first", &First},
-    {"groupby", &GroupBy},
-    {"items", &Items},
-    {"join", &Join},
-    {"last", &Last},
-    {"length", &LengthFilter},
-    {"list", &List},
-    {"max", &Extreme<true>},
-    {"min", &Extreme<false>},
-    {"reverse", &Reverse},
-    {"sort", &Sort},
-    {"sum", &Sum},
+    {"batch", &Batch},       {"count", &LengthFilter},  {"d", &Default},
+    {"default", &Default},   {"dictsort", &DictSort},   {"first", &First},
+    {"groupby", &GroupBy},   {"items", &Items},         {"join", &Join},
+    {"last", &Last},         {"length", &LengthFilter}, {"list", &List},
+    {"max", &Extreme<true>}, {"min", &Extreme<false>},  {"reverse", &Reverse},
+    {"slice", &Slice},       {"sort", &Sort},           {"sum", &Sum},
     {"unique", &Unique},
 };
 

@@ -1,209 +1,214 @@
 #include "worker/text/jinja_string_format.h"
 
 #include <algorithm>
-#include <cmath>
 #include <string>
+#include <utility>
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_format.h"
 #include "common/status_macros.h"
+#include "worker/text/jinja_access.h"
 #include "worker/text/jinja_format.h"
+#include "worker/text/jinja_format_spec.h"
 #include "worker/text/jinja_interpreter.h"
 #include "worker/text/jinja_operators.h"
+#include "worker/text/jinja_strings.h"
+
+// str.format(), as Python's string.Formatter reads it: transformers' sandbox formats with that.
 
 namespace spillway::jinja {
 namespace {
 
-constexpr int kWidthMax = 1000;  // characters that one conversion is padded to
-
-absl::StatusOr<const Value*> FieldValue(std::string_view name, const Arguments& arguments,
-                                        size_t& next) {
-  size_t index = 0;
-  if (name.empty() || absl::SimpleAtoi(std::string(name), &index)) {
-    if (name.empty()) index = next++;
-    if (index < arguments.positional.size()) return &arguments.positional[index];
-    return absl::InvalidArgumentError("format() has fewer arguments than fields");
-  }
-  for (const auto& [key, value] : arguments.named) {
-    if (key == name) return &value;
-  }
-  return absl::InvalidArgumentError(
-      absl::StrCat("format() has no argument '", std::string(name), "'"));
+bool AllDigits(std::string_view text) {
+  return !text.empty() &&
+         std::all_of(text.begin(), text.end(), [](char c) { return c >= '0' && c <= '9'; });
 }
 
-// One conversion of the % operator.
-struct Conversion {
-  bool left = false;
-  bool zeros = false;
-  bool plus = false;
-  int width = 0;
-  int precision = -1;
-  char kind = 's';
-};
+class BraceFormatter {
+ public:
+  BraceFormatter(Interpreter& interpreter, const Arguments& arguments, bool escapes)
+      : interpreter_(interpreter), arguments_(arguments), escapes_(escapes) {}
 
-// Reads what follows a '%' at `at`, and moves behind it.
-absl::StatusOr<Conversion> ReadConversion(std::string_view text, size_t& at) {
-  Conversion conversion;
-  for (; at < text.size(); ++at) {
-    if (text[at] == '-') {
-      conversion.left = true;
-    } else if (text[at] == '0') {
-      conversion.zeros = true;
-    } else if (text[at] == '+') {
-      conversion.plus = true;
+  // Specs may hold fields themselves, and their specs too, but no more.
+  absl::Status Format(const Text& text, int depth, TextBuilder& out) {
+    if (depth > 2) return absl::InvalidArgumentError("fields of a format are nested too deep");
+    const std::string_view view = text.view();
+    for (size_t at = 0; at < view.size();) {
+      const size_t brace = std::min(view.find_first_of("{}", at), view.size());
+      out.Append(text, at, brace);
+      if (brace == view.size()) break;
+      at = brace + 1;
+      if (at < view.size() && view[at] == view[brace]) {  // A doubled brace is one.
+        out.Append(text, brace, at);
+        ++at;
+        continue;
+      }
+      if (view[brace] == '}') return absl::InvalidArgumentError("a single } in a format string");
+      const size_t end = FieldEnd(view, at);
+      if (end == std::string_view::npos) {
+        return absl::InvalidArgumentError("a { in a format string has no }");
+      }
+      RETURN_IF_ERROR(FormatField(text, at, end, depth, out));
+      at = end + 1;
+    }
+    return out.Check();
+  }
+
+ private:
+  // Where the brace is that closes the field from `at`; npos: nowhere.
+  static size_t FieldEnd(std::string_view text, size_t at) {
+    bool in_brackets = false;
+    for (int open = 1; at < text.size(); ++at) {
+      const char c = text[at];
+      if (in_brackets) {
+        in_brackets = c != ']';
+      } else if (c == '[' && open == 1) {
+        in_brackets = true;
+      } else if (c == '{') {
+        ++open;
+      } else if (c == '}' && --open == 0) {
+        return at;
+      }
+    }
+    return std::string_view::npos;
+  }
+
+  absl::Status FormatField(const Text& text, size_t begin, size_t end, int depth,
+                           TextBuilder& out) {
+    const std::string_view field = text.view().substr(begin, end - begin);
+    size_t name_end = 0;
+    for (bool in_brackets = false; name_end < field.size(); ++name_end) {
+      const char c = field[name_end];
+      if (!in_brackets && (c == '!' || c == ':')) break;
+      if (!in_brackets && c == '{') return absl::InvalidArgumentError("unexpected { in a field");
+      in_brackets = c == '[' || (in_brackets && c != ']');
+    }
+    char conversion = '\0';
+    size_t spec_begin = name_end;
+    if (name_end < field.size() && field[name_end] == '!') {
+      if (name_end + 1 == field.size()) return absl::InvalidArgumentError("no conversion behind !");
+      conversion = field[name_end + 1];
+      spec_begin = name_end + 2;
+      if (spec_begin < field.size() && field[spec_begin] != ':') {
+        return absl::InvalidArgumentError("expected ':' after conversion specifier");
+      }
+    }
+    if (spec_begin < field.size()) ++spec_begin;
+    ASSIGN_OR_RETURN(Value value, FieldValue(field.substr(0, name_end)));
+    ASSIGN_OR_RETURN(value, Convert(value, conversion));
+    TextBuilder spec(interpreter_.heap());
+    RETURN_IF_ERROR(Format(text.Substring(begin + spec_begin, end), depth + 1, spec));
+    if (!escapes_) return AppendFormatted(value, spec.text().view(), out);
+    TextBuilder formatted(interpreter_.heap());
+    RETURN_IF_ERROR(AppendFormatted(value, spec.text().view(), formatted));
+    Text plain = formatted.text();
+    if (value.string() != nullptr && value.string()->is_markup()) plain.set_markup();
+    EscapeHtml(plain, out);
+    return out.Check();
+  }
+
+  absl::StatusOr<Value> Convert(const Value& value, char conversion) {
+    if (conversion == '\0') return value;
+    if (conversion == 's') return interpreter_.Str(value);
+    TextBuilder out(interpreter_.heap());
+    if (conversion == 'r') {
+      RETURN_IF_ERROR(AppendRepr(value, out));
+    } else if (conversion == 'a') {
+      RETURN_IF_ERROR(AppendAscii(value, out));
     } else {
-      break;
-    }
-  }
-  const auto number = [&] {
-    int value = 0;
-    for (; at < text.size() && text[at] >= '0' && text[at] <= '9'; ++at) {
-      value = std::min(value * 10 + (text[at] - '0'), kWidthMax);
-    }
-    return value;
-  };
-  conversion.width = number();
-  if (at < text.size() && text[at] == '.') {
-    ++at;
-    conversion.precision = number();
-  }
-  if (at == text.size()) return absl::InvalidArgumentError("incomplete format");
-  conversion.kind = text[at++];
-  return conversion;
-}
-
-absl::StatusOr<std::string> FormatNumber(const Conversion& conversion, const Value& value) {
-  const auto number = value.AsNumber();
-  if (!number.has_value()) {
-    return absl::InvalidArgumentError(absl::StrCat("%", std::string(1, conversion.kind),
-                                                   " needs a number, not ", value.TypeName()));
-  }
-  std::string text;
-  if (conversion.kind == 'f' || conversion.kind == 'F') {
-    text = absl::StrFormat("%.*f", conversion.precision < 0 ? 6 : conversion.precision, *number);
-  } else {
-    if (!value.AsInteger() && !(std::abs(*number) < 9e18)) {
-      return absl::InvalidArgumentError("a number is beyond 64 bits");
-    }
-    const int64_t integer = value.AsInteger().value_or(static_cast<int64_t>(*number));
-    text = conversion.kind == 'x'
-               ? (integer < 0 ? absl::StrFormat("-%x", -static_cast<uint64_t>(integer))
-                              : absl::StrFormat("%x", integer))
-               : absl::StrCat(integer);
-  }
-  if (conversion.plus && !text.starts_with('-')) text.insert(0, "+");
-  const size_t sign = text.starts_with('-') || text.starts_with('+') ? 1 : 0;
-  const auto width = static_cast<size_t>(conversion.width);
-  if (conversion.zeros && !conversion.left && text.size() < width) {
-    text.insert(sign, width - text.size(), '0');
-  }
-  return text;
-}
-
-absl::StatusOr<Value> Convert(Interpreter& interpreter, const Conversion& conversion,
-                              const Value& value) {
-  Heap& heap = interpreter.heap();
-  switch (conversion.kind) {
-    case 's':
-      return interpreter.Str(value);
-    case 'r': {
-      TextBuilder out(heap);
-      RETURN_IF_ERROR(AppendRepr(value, interpreter.unicode(), out));
-      return out.Finish();
-    }
-    case 'c':
-      if (value.string() != nullptr) return value;
-      return absl::InvalidArgumentError("%c needs a character");
-    case 'd':
-    case 'i':
-    case 'u':
-    case 'x':
-    case 'f':
-    case 'F': {
-      ASSIGN_OR_RETURN(std::string text, FormatNumber(conversion, value));
-      return heap.Untrusted(std::move(text));
-    }
-    default:
       return absl::InvalidArgumentError(
-          absl::StrCat("unsupported format character '", std::string(1, conversion.kind), "'"));
+          absl::StrCat("unknown conversion specifier ", std::string(1, conversion)));
+    }
+    return out.Finish();
   }
-}
 
-absl::Status AppendPadded(const Conversion& conversion, const Value& value, TextBuilder& out) {
-  ASSIGN_OR_RETURN(const int64_t length, Length(value));
-  const std::string padding(static_cast<size_t>(std::max<int64_t>(conversion.width - length, 0)),
-                            ' ');
-  if (!conversion.left) out.AppendUntrusted(padding);
-  out.Append(*value.string());
-  if (conversion.left) out.AppendUntrusted(padding);
-  return out.Check();
-}
+  // name.attribute[key]…
+  absl::StatusOr<Value> FieldValue(std::string_view field) {
+    const size_t name_end = std::min(field.find_first_of(".["), field.size());
+    ASSIGN_OR_RETURN(Value value, Argument(field.substr(0, name_end), field.empty()));
+    field.remove_prefix(name_end);
+    while (!field.empty()) {
+      const bool attribute = field[0] == '.';
+      field.remove_prefix(1);
+      const size_t end = attribute ? std::min(field.find_first_of(".["), field.size())
+                                   : std::min(field.find(']'), field.size());
+      const std::string name(field.substr(0, end));
+      if (name.empty()) return absl::InvalidArgumentError("empty attribute in format string");
+      int64_t index = 0;
+      if (attribute) {
+        ASSIGN_OR_RETURN(value, GetAttribute(interpreter_, value, name));
+      } else if (AllDigits(name) && absl::SimpleAtoi(name, &index)) {
+        ASSIGN_OR_RETURN(value, GetItem(interpreter_, value, Value::Int(index)));
+      } else {
+        ASSIGN_OR_RETURN(value, GetItem(interpreter_, value, interpreter_.heap().Untrusted(name)));
+      }
+      if (!attribute && end == field.size()) {
+        return absl::InvalidArgumentError("missing ']' in format string");
+      }
+      field.remove_prefix(attribute ? end : end + 1);
+      if (!attribute && !field.empty() && field[0] != '.' && field[0] != '[') {
+        return absl::InvalidArgumentError("only '.' or '[' may follow ']' in format string");
+      }
+    }
+    // The name lives no longer than this field: what is undefined forgets it.
+    return value.is_undefined() ? Value() : value;
+  }
+
+  absl::StatusOr<Value> Argument(std::string_view name, bool automatic) {
+    if (automatic || AllDigits(name)) {
+      if (numbering_ != Numbering::kNone && (numbering_ == Numbering::kAutomatic) != automatic) {
+        return absl::InvalidArgumentError(
+            "cannot switch between manual field specification and automatic field numbering");
+      }
+      numbering_ = automatic ? Numbering::kAutomatic : Numbering::kManual;
+      size_t index = next_;
+      if (automatic) {
+        ++next_;
+      } else if (!absl::SimpleAtoi(std::string(name), &index)) {
+        index = arguments_.positional.size();
+      }
+      if (index < arguments_.positional.size()) return arguments_.positional[index];
+      return absl::InvalidArgumentError("format() has fewer arguments than fields");
+    }
+    for (const auto& [key, value] : arguments_.named) {
+      if (key == name) return value;
+    }
+    return absl::InvalidArgumentError(
+        absl::StrCat("format() has no argument '", std::string(name), "'"));
+  }
+
+  enum class Numbering { kNone, kAutomatic, kManual };
+
+  Interpreter& interpreter_;
+  const Arguments& arguments_;
+  const bool escapes_;
+  Numbering numbering_ = Numbering::kNone;
+  size_t next_ = 0;
+};
 
 }  // namespace
 
 absl::StatusOr<Value> FormatBraces(Interpreter& interpreter, const Value& self,
                                    const Arguments& arguments) {
   const Text& text = *self.string();
-  const std::string_view view = text.view();
   TextBuilder out(interpreter.heap());
-  size_t next = 0;
-  for (size_t at = 0; at < view.size();) {
-    const size_t brace = std::min(view.find_first_of("{}", at), view.size());
-    out.Append(text, at, brace);
-    if (brace == view.size()) break;
-    at = brace + 1;
-    if (at < view.size() && view[at] == view[brace]) {  // A doubled brace is one.
-      out.Append(text, brace, at);
-      ++at;
-      continue;
-    }
-    const size_t end = view.find('}', at);
-    if (view[brace] == '}' || end == std::string_view::npos) {
-      return absl::InvalidArgumentError("a single brace in a format string");
-    }
-    std::string_view field = view.substr(at, end - at);
-    const bool repr = field.ends_with("!r");
-    if (repr || field.ends_with("!s")) field.remove_suffix(2);
-    if (field.find_first_of(":.[!{") != std::string_view::npos) {
-      return absl::InvalidArgumentError("format specifications are not supported");
-    }
-    ASSIGN_OR_RETURN(const Value* const value, FieldValue(field, arguments, next));
-    RETURN_IF_ERROR(repr ? AppendRepr(*value, interpreter.unicode(), out)
-                         : AppendStr(*value, interpreter.unicode(), out));
-    at = end + 1;
-  }
+  RETURN_IF_ERROR(BraceFormatter(interpreter, arguments, text.is_markup()).Format(text, 0, out));
+  if (text.is_markup()) out.SetMarkup();
   return out.Finish();
 }
 
-absl::StatusOr<Value> FormatPercent(Interpreter& interpreter, const Value& self,
-                                    const Arguments& arguments) {
-  ASSIGN_OR_RETURN(const Value format, interpreter.Str(self));
-  const Text& text = *format.string();
-  TextBuilder out(interpreter.heap());
-  size_t next = 0;
-  for (size_t at = 0; at < text.size();) {
-    const size_t percent = std::min(text.view().find('%', at), text.size());
-    out.Append(text, at, percent);
-    if (percent == text.size()) break;
-    at = percent + 1;
-    if (text.view().substr(at).starts_with('%')) {
-      out.Append(text, percent, at);
-      ++at;
-      continue;
-    }
-    ASSIGN_OR_RETURN(const Conversion conversion, ReadConversion(text.view(), at));
-    if (next == arguments.positional.size()) {
-      return absl::InvalidArgumentError("not enough arguments for format string");
-    }
-    ASSIGN_OR_RETURN(const Value value,
-                     Convert(interpreter, conversion, arguments.positional[next++]));
-    RETURN_IF_ERROR(AppendPadded(conversion, value, out));
+absl::StatusOr<Value> FormatBracesOfMap(Interpreter& interpreter, const Value& self,
+                                        const Arguments& arguments) {
+  if (arguments.positional.size() != 1 || !arguments.named.empty() ||
+      arguments.positional[0].dict() == nullptr) {
+    return absl::InvalidArgumentError("format_map() takes one dict");
   }
-  if (next != arguments.positional.size()) {
-    return absl::InvalidArgumentError("not all arguments converted during string formatting");
+  Arguments named;
+  for (const Dict::Entry& entry : arguments.positional[0].dict()->entries()) {
+    if (entry.key.string() == nullptr) continue;
+    named.named.emplace_back(std::string(entry.key.string()->view()), entry.value);
   }
-  return out.Finish();
+  return FormatBraces(interpreter, self, named);
 }
 
 }  // namespace spillway::jinja

@@ -59,6 +59,8 @@ absl::StatusOr<std::string> DecodeStringLiteral(std::string_view body) {
         value = value * 8 + static_cast<char32_t>(body[at++] - '0');
       }
       AppendUtf8(value, out);
+    } else if (escape == 'N') {
+      return absl::InvalidArgumentError("names of characters (\\N{…}) are not supported");
     } else if (escape == 'x' || escape == 'u' || escape == 'U') {
       ASSIGN_OR_RETURN(const char32_t value, HexEscape(escape, body.substr(at)));
       AppendUtf8(value, out);

@@ -10,6 +10,7 @@
 #include "worker/text/jinja_operators.h"
 #include "worker/text/jinja_string_format.h"
 #include "worker/text/jinja_strings.h"
+#include "worker/text/unicode_classes.h"
 #include "worker/text/utf8.h"
 
 namespace spillway::jinja {
@@ -25,7 +26,7 @@ absl::StatusOr<const Text*> OptionalText(const BoundArguments& bound, size_t par
 
 template <Side kSide>
 Result StripMethod(Interpreter& interpreter, const Value& self, const Arguments& arguments) {
-  ASSIGN_OR_RETURN(const auto bound, BoundArguments::Bind("strip", arguments, {"chars"}));
+  ASSIGN_OR_RETURN(const auto bound, BoundArguments::BindPositional("strip", arguments, {"chars"}));
   ASSIGN_OR_RETURN(const Text* const characters, OptionalText(bound, 0));
   return interpreter.heap().NewString(Strip(*self.string(), characters, kSide));
 }
@@ -44,93 +45,48 @@ Result SplitMethod(Interpreter& interpreter, const Value& self, const Arguments&
 
 Result SplitLinesMethod(Interpreter& interpreter, const Value& self, const Arguments& arguments) {
   ASSIGN_OR_RETURN(const auto bound, BoundArguments::Bind("splitlines", arguments, {"keepends"}));
+  ASSIGN_OR_RETURN(const std::vector<Text> lines,
+                   SplitLines(*self.string(), bound.GetBool(0, false), interpreter.budget()));
   std::vector<Value> items;
-  for (const Text& line : SplitLines(*self.string(), bound.GetBool(0, false))) {
-    items.push_back(interpreter.heap().NewString(line));
-  }
+  for (const Text& line : lines) items.push_back(interpreter.heap().NewString(line));
   return interpreter.heap().NewList(std::move(items));
-}
-
-// partition() and rpartition().
-template <bool kFromRight>
-Result PartitionMethod(Interpreter& interpreter, const Value& self, const Arguments& arguments) {
-  ASSIGN_OR_RETURN(const auto bound, BoundArguments::Bind("partition", arguments, {"sep"}, 1));
-  ASSIGN_OR_RETURN(const Text* const separator, bound.GetText(0));
-  if (separator->size() == 0) return absl::InvalidArgumentError("empty separator");
-  const Text& text = *self.string();
-  const size_t at =
-      kFromRight ? text.view().rfind(separator->view()) : text.view().find(separator->view());
-  Text parts[3];
-  if (at == std::string_view::npos) {
-    parts[kFromRight ? 2 : 0] = text;
-  } else {
-    parts[0] = text.Substring(0, at);
-    parts[1] = text.Substring(at, at + separator->size());
-    parts[2] = text.Substring(at + separator->size(), text.size());
-  }
-  std::vector<Value> items;
-  for (const Text& part : parts) items.push_back(interpreter.heap().NewString(part));
-  return interpreter.heap().NewSequence(Sequence::Flavor::kTuple, std::move(items));
-}
-
-// startswith() and endswith(), of one string or any of a tuple.
-template <bool kStart>
-Result AffixMethod(Interpreter& /*interpreter*/, const Value& self, const Arguments& arguments) {
-  ASSIGN_OR_RETURN(const auto bound, BoundArguments::Bind(kStart ? "startswith" : "endswith",
-                                                          arguments, {"prefix"}, 1));
-  const auto matches = [&](std::string_view affix) {
-    const std::string_view text = self.string()->view();
-    return kStart ? text.starts_with(affix) : text.ends_with(affix);
-  };
-  if (const Sequence* choices = bound[0].sequence()) {
-    return Value::Bool(std::any_of(
-        choices->items.begin(), choices->items.end(),
-        [&](const Value& v) { return v.string() != nullptr && matches(v.string()->view()); }));
-  }
-  ASSIGN_OR_RETURN(const Text* const affix, bound.GetText(0));
-  return Value::Bool(matches(affix->view()));
-}
-
-// removeprefix() and removesuffix().
-template <bool kStart>
-Result RemoveAffixMethod(Interpreter& interpreter, const Value& self, const Arguments& arguments) {
-  ASSIGN_OR_RETURN(const auto bound,
-                   BoundArguments::Bind("removeprefix", arguments, {"prefix"}, 1));
-  ASSIGN_OR_RETURN(const Text* const affix, bound.GetText(0));
-  const Text& text = *self.string();
-  if (kStart && text.view().starts_with(affix->view())) {
-    return interpreter.heap().NewString(text.Substring(affix->size(), text.size()));
-  }
-  if (!kStart && text.view().ends_with(affix->view())) {
-    return interpreter.heap().NewString(text.Substring(0, text.size() - affix->size()));
-  }
-  return self;
 }
 
 template <Case kCase>
 Result CaseMethod(Interpreter& interpreter, const Value& self, const Arguments& arguments) {
-  RETURN_IF_ERROR(BoundArguments::Bind("upper", arguments, {}).status());
+  RETURN_IF_ERROR(BoundArguments::BindPositional("upper", arguments, {}).status());
   TextBuilder out(interpreter.heap());
-  ChangeCase(*self.string(), kCase, interpreter.unicode(), out);
+  ChangeCase(*self.string(), kCase, out);
   return out.Finish();
 }
 
 Result ReplaceMethod(Interpreter& interpreter, const Value& self, const Arguments& arguments) {
-  ASSIGN_OR_RETURN(const auto bound,
-                   BoundArguments::Bind("replace", arguments, {"old", "new", "count"}, 2));
+  ASSIGN_OR_RETURN(const auto bound, BoundArguments::BindPositional("replace", arguments,
+                                                                    {"old", "new", "count"}, 2));
   ASSIGN_OR_RETURN(const Text* const from, bound.GetText(0));
   ASSIGN_OR_RETURN(const Text* const to, bound.GetText(1));
   ASSIGN_OR_RETURN(const int64_t count, bound.GetInteger(2, -1));
   TextBuilder out(interpreter.heap());
-  RETURN_IF_ERROR(Replace(*self.string(), *from, *to, count, out));
+  TextBuilder replacement(interpreter.heap());
+  self.string()->is_markup() ? EscapeHtml(*to, replacement) : replacement.Append(*to);
+  RETURN_IF_ERROR(replacement.Check());
+  RETURN_IF_ERROR(Replace(*self.string(), *from, replacement.text(), count, out));
   return out.Finish();
 }
 
 Result JoinMethod(Interpreter& interpreter, const Value& self, const Arguments& arguments) {
-  ASSIGN_OR_RETURN(const auto bound, BoundArguments::Bind("join", arguments, {"iterable"}, 1));
+  ASSIGN_OR_RETURN(const auto bound,
+                   BoundArguments::BindPositional("join", arguments, {"iterable"}, 1));
   ASSIGN_OR_RETURN(const auto items, Iterate(bound[0], interpreter.heap()));
   TextBuilder out(interpreter.heap());
   for (size_t i = 0; i < items.size(); ++i) {
+    if (self.string()->is_markup()) {
+      if (i > 0) out.Append(*self.string());
+      ASSIGN_OR_RETURN(const Value item, interpreter.Str(items[i]));
+      EscapeHtml(*item.string(), out);
+      RETURN_IF_ERROR(out.Check());
+      continue;
+    }
     if (items[i].string() == nullptr) {
       return absl::InvalidArgumentError(
           absl::StrCat("sequence item ", i, ": expected str, ", items[i].TypeName(), " found"));
@@ -142,98 +98,143 @@ Result JoinMethod(Interpreter& interpreter, const Value& self, const Arguments& 
   return out.Finish();
 }
 
-// find(), rfind() and index(), in code points.
-template <bool kFromRight, bool kMustFind>
-Result FindTextMethod(Interpreter& /*interpreter*/, const Value& self, const Arguments& arguments) {
-  ASSIGN_OR_RETURN(const auto bound,
-                   BoundArguments::Bind("find", arguments, {"sub", "start", "end"}, 1));
-  ASSIGN_OR_RETURN(const Text* const sub, bound.GetText(0));
-  const std::vector<size_t> offsets = CodePointOffsets(self.string()->view());
-  const int64_t length = std::ssize(offsets) - 1;
-  ASSIGN_OR_RETURN(const int64_t start, bound.GetInteger(1, 0));
-  ASSIGN_OR_RETURN(const int64_t end, bound.GetInteger(2, length));
-  const SliceRange range = ResolveSlice(start, end, 1, length);
-  const size_t begin = offsets[range.first];
-  const std::string_view text =
-      self.string()->view().substr(begin, offsets[range.first + range.count] - begin);
-  const size_t at = kFromRight ? text.rfind(sub->view()) : text.find(sub->view());
-  if (at == std::string_view::npos) {
-    if (kMustFind) return absl::InvalidArgumentError("substring not found");
-    return Value::Int(-1);
-  }
-  return Value::Int(std::lower_bound(offsets.begin(), offsets.end(), begin + at) - offsets.begin());
-}
-
-Result CountTextMethod(Interpreter& /*interpreter*/, const Value& self,
-                       const Arguments& arguments) {
-  ASSIGN_OR_RETURN(const auto bound, BoundArguments::Bind("count", arguments, {"sub"}, 1));
-  ASSIGN_OR_RETURN(const Text* const sub, bound.GetText(0));
-  const std::string_view text = self.string()->view();
-  if (sub->size() == 0) return Value::Int(std::ssize(CodePointOffsets(text)));
-  int64_t count = 0;
-  for (size_t at = text.find(sub->view()); at != std::string_view::npos;
-       at = text.find(sub->view(), at + sub->size())) {
-    ++count;
-  }
-  return Value::Int(count);
-}
-
-enum class Class { kDigit, kAlpha, kAlphanumeric, kSpace };
-
-template <Class kClass>
-Result ClassMethod(Interpreter& interpreter, const Value& self, const Arguments& arguments) {
-  RETURN_IF_ERROR(BoundArguments::Bind("isalpha", arguments, {}).status());
+// isalpha() and the like: all of at least one character. isascii() and isprintable(): or none.
+template <bool (*kHolds)(char32_t), bool kOfNone>
+Result ClassMethod(Interpreter& /*interpreter*/, const Value& self, const Arguments& arguments) {
+  RETURN_IF_ERROR(BoundArguments::BindPositional("isalpha", arguments, {}).status());
   std::string_view text = self.string()->view();
-  bool all = !text.empty();
-  const UnicodeClasses& unicode = interpreter.unicode();
+  bool all = kOfNone || !text.empty();
   while (all && !text.empty()) {
     const Utf8Character first = FirstUtf8Character(text);
-    const char32_t c = first.code_point;
-    switch (kClass) {
-      case Class::kDigit:
-        all = unicode.IsDigit(c);
-        break;
-      case Class::kAlpha:
-        all = unicode.IsAlpha(c);
-        break;
-      case Class::kAlphanumeric:
-        all = unicode.IsAlpha(c) || unicode.IsDigit(c);
-        break;
-      case Class::kSpace:
-        all = IsUnicodeSpace(c);
-        break;
-    }
+    all = kHolds(first.code_point);
     text.remove_prefix(static_cast<size_t>(first.size));
   }
   return Value::Bool(all);
 }
 
+bool IsAlphanumeric(char32_t c) {
+  return unicode::IsAlpha(c) || unicode::IsDecimal(c) || unicode::IsDigit(c) ||
+         unicode::IsNumeric(c);
+}
+bool IsAscii(char32_t c) { return c < 0x80; }
+
 // isupper() and islower(): some letter has a case, and none the other.
 template <bool kUpper>
-Result IsCaseMethod(Interpreter& interpreter, const Value& self, const Arguments& arguments) {
-  RETURN_IF_ERROR(BoundArguments::Bind("isupper", arguments, {}).status());
+Result IsCaseMethod(Interpreter& /*interpreter*/, const Value& self, const Arguments& arguments) {
+  RETURN_IF_ERROR(BoundArguments::BindPositional("isupper", arguments, {}).status());
   bool some = false;
   for (std::string_view text = self.string()->view(); !text.empty();) {
     const Utf8Character first = FirstUtf8Character(text);
-    const bool upper = interpreter.unicode().IsUpper(first.code_point);
-    const bool lower = interpreter.unicode().IsLower(first.code_point);
-    if (kUpper ? lower : upper) return Value::Bool(false);
-    some |= kUpper ? upper : lower;
+    const char32_t c = first.code_point;
+    if (unicode::IsTitle(c) || (kUpper ? unicode::IsLower(c) : unicode::IsUpper(c))) {
+      return Value::Bool(false);
+    }
+    some |= kUpper ? unicode::IsUpper(c) : unicode::IsLower(c);
     text.remove_prefix(static_cast<size_t>(first.size));
   }
   return Value::Bool(some);
+}
+
+Result IsTitleMethod(Interpreter& /*interpreter*/, const Value& self, const Arguments& arguments) {
+  RETURN_IF_ERROR(BoundArguments::BindPositional("istitle", arguments, {}).status());
+  bool some = false;
+  bool inside_word = false;
+  for (std::string_view text = self.string()->view(); !text.empty();) {
+    const Utf8Character first = FirstUtf8Character(text);
+    const char32_t c = first.code_point;
+    const bool capital = unicode::IsUpper(c) || unicode::IsTitle(c);
+    if (capital ? inside_word : unicode::IsLower(c) && !inside_word) return Value::Bool(false);
+    inside_word = capital || unicode::IsLower(c);
+    some |= inside_word;
+    text.remove_prefix(static_cast<size_t>(first.size));
+  }
+  return Value::Bool(some);
+}
+
+Result IsIdentifierMethod(Interpreter& /*interpreter*/, const Value& self,
+                          const Arguments& arguments) {
+  RETURN_IF_ERROR(BoundArguments::BindPositional("isidentifier", arguments, {}).status());
+  const std::string_view text = self.string()->view();
+  for (size_t at = 0; at < text.size();) {
+    const Utf8Character c = FirstUtf8Character(text.substr(at));
+    if (at == 0 ? !unicode::IsIdentifierStart(c.code_point)
+                : !unicode::IsIdentifierPart(c.code_point)) {
+      return Value::Bool(false);
+    }
+    at += static_cast<size_t>(c.size);
+  }
+  return Value::Bool(!text.empty());
+}
+
+Result ExpandTabsMethod(Interpreter& interpreter, const Value& self, const Arguments& arguments) {
+  ASSIGN_OR_RETURN(const auto bound, BoundArguments::Bind("expandtabs", arguments, {"tabsize"}));
+  ASSIGN_OR_RETURN(const int64_t size, bound.GetInteger(0, 8));
+  const Text& text = *self.string();
+  TextBuilder out(interpreter.heap());
+  int64_t column = 0;
+  for (size_t at = 0; at < text.size();) {
+    const size_t end = at + SkipCodePoints(text.view().substr(at), 1);
+    const char c = text.view()[at];
+    if (c == '\t') {
+      const int64_t spaces = size > 0 ? size - column % size : 0;
+      for (int64_t i = 0; i < spaces && out.Check().ok(); ++i) out.AppendUntrusted(" ");
+      column += spaces;
+    } else {
+      out.Append(text, at, end);
+      column = c == '\n' || c == '\r' ? 0 : column + 1;
+    }
+    RETURN_IF_ERROR(out.Check());
+    at = end;
+  }
+  return out.Finish();
+}
+
+// translate(): each character is looked up by its number; none drops it.
+Result TranslateMethod(Interpreter& interpreter, const Value& self, const Arguments& arguments) {
+  ASSIGN_OR_RETURN(const auto bound,
+                   BoundArguments::BindPositional("translate", arguments, {"table"}, 1));
+  const Dict* const table = bound[0].dict();
+  if (table == nullptr) return absl::InvalidArgumentError("translate() needs a dict");
+  const Text& text = *self.string();
+  interpreter.budget().Charge(static_cast<int64_t>(text.size() / 64));
+  TextBuilder out(interpreter.heap());
+  for (size_t at = 0; at < text.size();) {
+    const Utf8Character c = FirstUtf8Character(text.view().substr(at));
+    const size_t end = at + static_cast<size_t>(c.size);
+    const Value* const found = table->Find(Value::Int(c.code_point));
+    if (found == nullptr) {
+      out.Append(text, at, end);
+    } else if (found->string() != nullptr) {
+      out.Append(*found->string());
+    } else if (const auto code_point = found->AsInteger()) {
+      if (*code_point < 0 || *code_point > 0x10FFFF) {
+        return absl::InvalidArgumentError("translate(): a number is no character's");
+      }
+      std::string character;
+      AppendUtf8(static_cast<char32_t>(*code_point), character);
+      out.AppendUntrusted(character);
+    } else if (!found->is_none()) {
+      return absl::InvalidArgumentError("translate(): a value is no string, number or none");
+    }
+    RETURN_IF_ERROR(out.Check());
+    at = end;
+  }
+  return out.Finish();
 }
 
 // ljust(), rjust(), center() and zfill().
 template <Side kSide, bool kZeros>
 Result PadMethod(Interpreter& interpreter, const Value& self, const Arguments& arguments) {
   ASSIGN_OR_RETURN(const auto bound,
-                   BoundArguments::Bind("ljust", arguments, {"width", "fillchar"}, 1));
+                   BoundArguments::BindPositional("ljust", arguments, {"width", "fillchar"}, 1));
   ASSIGN_OR_RETURN(const int64_t width, bound.GetInteger(0, 0));
   const Text space = Text::Trusted(kZeros ? "0" : " ");
   const Text* fill = &space;
   if (bound.has(1)) {
     ASSIGN_OR_RETURN(fill, bound.GetText(1));
+    if (CountCodePoints(fill->view()) != 1) {
+      return absl::InvalidArgumentError("the fill character must be one character");
+    }
   }
   ASSIGN_OR_RETURN(const int64_t length, Length(self));
   const int64_t missing = std::max<int64_t>(width - length, 0);
@@ -264,40 +265,37 @@ struct Row {
 
 constexpr Row kMethods[] = {
     {"capitalize", &CaseMethod<Case::kCapitalized>},
+    {"casefold", &CaseMethod<Case::kFolded>},
     {"center", &PadMethod<Side::kBoth, false>},
-    {"count", &CountTextMethod},
-    {"endswith", &AffixMethod<false>},
-    {"find", &FindTextMethod<false, false>},
+    {"expandtabs", &ExpandTabsMethod},
     {"format", &FormatBraces},
-    {"index", &FindTextMethod<false, true>},
-    {"isalnum", &ClassMethod<Class::kAlphanumeric>},
-    {"isalpha", &ClassMethod<Class::kAlpha>},
-    {"isdecimal", &ClassMethod<Class::kDigit>},
-    {"isdigit", &ClassMethod<Class::kDigit>},
+    {"format_map", &FormatBracesOfMap},
+    {"isalnum", &ClassMethod<&IsAlphanumeric, false>},
+    {"isalpha", &ClassMethod<&unicode::IsAlpha, false>},
+    {"isascii", &ClassMethod<&IsAscii, true>},
+    {"isdecimal", &ClassMethod<&unicode::IsDecimal, false>},
+    {"isdigit", &ClassMethod<&unicode::IsDigit, false>},
+    {"isidentifier", &IsIdentifierMethod},
     {"islower", &IsCaseMethod<false>},
-    {"isnumeric", &ClassMethod<Class::kDigit>},
-    {"isspace", &ClassMethod<Class::kSpace>},
+    {"isnumeric", &ClassMethod<&unicode::IsNumeric, false>},
+    {"isprintable", &ClassMethod<&unicode::IsPrintable, true>},
+    {"isspace", &ClassMethod<&IsUnicodeSpace, false>},
+    {"istitle", &IsTitleMethod},
     {"isupper", &IsCaseMethod<true>},
     {"join", &JoinMethod},
     {"ljust", &PadMethod<Side::kLeft, false>},
     {"lower", &CaseMethod<Case::kLower>},
     {"lstrip", &StripMethod<Side::kLeft>},
-    {"partition", &PartitionMethod<false>},
-    {"removeprefix", &RemoveAffixMethod<true>},
-    {"removesuffix", &RemoveAffixMethod<false>},
     {"replace", &ReplaceMethod},
-    {"rfind", &FindTextMethod<true, false>},
-    {"rindex", &FindTextMethod<true, true>},
     {"rjust", &PadMethod<Side::kRight, false>},
-    {"rpartition", &PartitionMethod<true>},
     {"rsplit", &SplitMethod<true>},
     {"rstrip", &StripMethod<Side::kRight>},
     {"split", &SplitMethod<false>},
     {"splitlines", &SplitLinesMethod},
-    {"startswith", &AffixMethod<true>},
     {"strip", &StripMethod<Side::kBoth>},
     {"swapcase", &CaseMethod<Case::kSwap>},
     {"title", &CaseMethod<Case::kTitle>},
+    {"translate", &TranslateMethod},
     {"upper", &CaseMethod<Case::kUpper>},
     {"zfill", &PadMethod<Side::kRight, true>},
 };
@@ -308,7 +306,7 @@ Method StringMethod(std::string_view name) {
   for (const Row& row : kMethods) {
     if (row.name == name) return row.method;
   }
-  return nullptr;
+  return StringSearchMethod(name);
 }
 
 }  // namespace spillway::jinja

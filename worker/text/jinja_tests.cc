@@ -30,9 +30,9 @@ bool IsNone(const Value& v) { return v.is_none(); }
 bool IsBoolean(const Value& v) { return v.boolean() != nullptr; }
 bool IsTrue(const Value& v) { return v.boolean() != nullptr && *v.boolean(); }
 bool IsFalse(const Value& v) { return v.boolean() != nullptr && !*v.boolean(); }
-bool IsInteger(const Value& v) { return v.integer() != nullptr; }
+bool IsInteger(const Value& v) { return v.integer() != nullptr || v.big_integer() != nullptr; }
 bool IsFloat(const Value& v) { return v.floating() != nullptr; }
-bool IsNumber(const Value& v) { return v.AsNumber().has_value(); }
+bool IsNumber(const Value& v) { return v.AsNumber().has_value() || v.big_integer() != nullptr; }
 bool IsString(const Value& v) { return v.string() != nullptr; }
 bool IsMapping(const Value& v) { return v.dict() != nullptr; }
 bool IsSequence(const Value& v) {
@@ -43,8 +43,11 @@ bool IsIterable(const Value& v) {
   return v.is_undefined() || v.string() != nullptr || v.dict() != nullptr ||
          v.sequence() != nullptr;
 }
-bool IsCallable(const Value& v) { return v.object() != nullptr && v.object()->callable(); }
-bool IsNever(const Value&) { return false; }
+// What is undefined can be called, as far as Python knows; it then raises.
+bool IsCallable(const Value& v) {
+  return v.is_undefined() || (v.object() != nullptr && v.object()->callable());
+}
+bool IsEscaped(const Value& v) { return v.string() != nullptr && v.string()->is_markup(); }
 
 template <bool kUpper>
 Result IsCase(Interpreter& interpreter, const Value& value, const Arguments& arguments) {
@@ -95,11 +98,13 @@ Result IsSame(Interpreter& interpreter, const Value& value, const Arguments& arg
 
 Result NamesFilter(Interpreter& /*interpreter*/, const Value& value, const Arguments& arguments) {
   RETURN_IF_ERROR(BoundArguments::Bind("filter", arguments, {}).status());
+  if (!IsHashable(value)) return NotHashable(value);
   return value.string() != nullptr && FindFilter(value.string()->view()) != nullptr;
 }
 
 Result NamesTest(Interpreter& /*interpreter*/, const Value& value, const Arguments& arguments) {
   RETURN_IF_ERROR(BoundArguments::Bind("test", arguments, {}).status());
+  if (!IsHashable(value)) return NotHashable(value);
   return value.string() != nullptr && FindTest(value.string()->view()) != nullptr;
 }
 
@@ -110,7 +115,7 @@ constexpr TestEntry kTests[] = {
     {"divisibleby", &IsDivisible},
     {"eq", &Compares<Operator::kEqual>},
     {"equalto", &Compares<Operator::kEqual>},
-    {"escaped", &Plain<&IsNever>},
+    {"escaped", &Plain<&IsEscaped>},
     {"even", &IsEven},
     {"false", &Plain<&IsFalse>},
     {"filter", &NamesFilter},

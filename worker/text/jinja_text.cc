@@ -38,6 +38,7 @@ void Text::Append(const Text& other, size_t begin, size_t end) {
 Text Text::Substring(size_t begin, size_t end) const {
   Text text;
   text.Append(*this, begin, end);
+  text.is_markup_ = is_markup_;
   return text;
 }
 

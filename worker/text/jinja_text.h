@@ -22,10 +22,11 @@ class Text {
   // Sorted, disjoint, none empty, none touching the next.
   const std::vector<TextRange>& trusted() const { return trusted_; }
 
-  // Escaped for HTML already, as the filters safe and escape leave it: + escapes what it is added
-  // to. All other operations forget it, which Jinja's don't.
+  // Escaped for HTML already, as the filters safe and escape leave it: what it is joined with by an
+  // operator or a method of its own is escaped too. Parts of it and its methods' results are
+  // markup; what several texts are put together in isn't.
   bool is_markup() const { return is_markup_; }
-  void set_markup() { is_markup_ = true; }
+  void set_markup(bool is = true) { is_markup_ = is; }
 
   void AppendTrusted(std::string_view bytes);
   void AppendUntrusted(std::string_view bytes) { bytes_ += bytes; }

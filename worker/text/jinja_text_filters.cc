@@ -27,7 +27,8 @@ Result ChangeCaseFilter(Interpreter& interpreter, const Value& input, const Argu
   RETURN_IF_ERROR(BoundArguments::Bind("upper", arguments, {}).status());
   AS_TEXT(text, input, holder);
   TextBuilder out(interpreter.heap());
-  ChangeCase(text, kCase, interpreter.unicode(), out);
+  ChangeCase(text, kCase, out);
+  if (text.is_markup() && kCase != Case::kJinjaTitle) out.SetMarkup();
   return out.Finish();
 }
 
@@ -62,11 +63,15 @@ Result StringFilter(Interpreter& interpreter, const Value& input, const Argument
   return interpreter.Str(input);
 }
 
+// escape, and forceescape, which does so again.
+template <bool kForce>
 Result Escape(Interpreter& interpreter, const Value& input, const Arguments& arguments) {
   RETURN_IF_ERROR(BoundArguments::Bind("escape", arguments, {}).status());
   AS_TEXT(text, input, holder);
   TextBuilder out(interpreter.heap());
-  EscapeHtml(text, out);
+  TextBuilder plain(interpreter.heap());
+  plain.Append(text);
+  EscapeHtml(kForce ? plain.text() : text, out);
   out.SetMarkup();
   return out.Finish();
 }
@@ -82,7 +87,9 @@ Result Safe(Interpreter& interpreter, const Value& input, const Arguments& argum
 Result Indent(Interpreter& interpreter, const Value& input, const Arguments& arguments) {
   ASSIGN_OR_RETURN(const auto bound,
                    BoundArguments::Bind("indent", arguments, {"width", "first", "blank"}));
-  AS_TEXT(text, input, holder);
+  if (input.is_undefined()) return UndefinedError(input);
+  if (input.string() == nullptr) return absl::InvalidArgumentError("indent() needs a string");
+  const Text& text = *input.string();
   TextBuilder indentation(interpreter.heap());
   if (bound.has(0) && bound[0].string() != nullptr) {
     indentation.Append(*bound[0].string());
@@ -92,7 +99,8 @@ Result Indent(Interpreter& interpreter, const Value& input, const Arguments& arg
   }
   RETURN_IF_ERROR(indentation.Check());
   const bool blank = bound.GetBool(2, false);
-  std::vector<Text> lines = SplitLines(text, /*keep_ends=*/false);
+  ASSIGN_OR_RETURN(std::vector<Text> lines,
+                   SplitLines(text, /*keep_ends=*/false, interpreter.budget()));
   // Jinja appends a newline first, so that a text that ends with one ends with an empty line.
   if (text.size() == 0 || text.view().ends_with('\n') || text.view().ends_with('\r')) {
     lines.emplace_back();
@@ -105,13 +113,20 @@ Result Indent(Interpreter& interpreter, const Value& input, const Arguments& arg
     out.Append(lines[i]);
     RETURN_IF_ERROR(out.Check());
   }
+  if (text.is_markup()) out.SetMarkup();
   return out.Finish();
 }
 
 // An argument of json.dumps that is a text or none.
-absl::StatusOr<std::optional<std::string>> Separator(const Value& value) {
-  if (value.string() == nullptr) return absl::InvalidArgumentError("tojson(): bad separators");
-  return std::string(value.string()->view());
+// The two separators of json.dumps, from a pair of strings or a string of two characters.
+absl::Status ReadSeparators(Interpreter& interpreter, const Value& value, JsonStyle& style) {
+  ASSIGN_OR_RETURN(const auto pair, Iterate(value, interpreter.heap()));
+  if (pair.size() != 2 || pair[0].string() == nullptr || pair[1].string() == nullptr) {
+    return absl::InvalidArgumentError("tojson(): separators must be two strings");
+  }
+  style.item_separator = std::string(pair[0].string()->view());
+  style.key_separator = std::string(pair[1].string()->view());
+  return absl::OkStatus();
 }
 
 Result ToJson(Interpreter& interpreter, const Value& input, const Arguments& arguments) {
@@ -121,25 +136,36 @@ Result ToJson(Interpreter& interpreter, const Value& input, const Arguments& arg
   JsonStyle style;
   style.ensure_ascii = bound.GetBool(0, false);
   style.sort_keys = bound.GetBool(3, false);
+  if (bound.has(2) && !bound[2].is_none()) {
+    RETURN_IF_ERROR(ReadSeparators(interpreter, bound[2], style));
+  }
   if (bound.has(1) && bound[1].string() != nullptr) {
     style.indent = std::string(bound[1].string()->view());
-  } else if (bound.has(1) && !bound[1].is_none()) {
+  } else if (bound.has(1) && !bound[1].is_none() && input.string() == nullptr) {
     ASSIGN_OR_RETURN(const int64_t width, bound.GetInteger(1, 0));
-    constexpr int64_t kIndentMax = 100;
-    if (width > kIndentMax) return absl::InvalidArgumentError("tojson(): indent is over 100");
+    constexpr int64_t kIndentMax = 1000;
+    if (width > kIndentMax) return absl::InvalidArgumentError("tojson(): indent is over 1000");
     style.indent = std::string(static_cast<size_t>(std::max<int64_t>(width, 0)), ' ');
   }
-  if (bound.has(2) && !bound[2].is_none()) {
-    const Sequence* const pair = bound[2].sequence();
-    if (pair == nullptr || pair->items.size() != 2) {
-      return absl::InvalidArgumentError("tojson(): separators must be two texts");
-    }
-    ASSIGN_OR_RETURN(style.item_separator, Separator(pair->items[0]));
-    ASSIGN_OR_RETURN(style.key_separator, Separator(pair->items[1]));
-  }
   TextBuilder out(interpreter.heap());
-  RETURN_IF_ERROR(AppendJson(input, style, out));
+  RETURN_IF_ERROR(AppendJson(input, style, interpreter.budget(), out));
   return out.Finish();
+}
+
+// {{ 'text %s'|format(…) }}.
+Result Format(Interpreter& interpreter, const Value& input, const Arguments& arguments) {
+  if (!arguments.positional.empty() && !arguments.named.empty()) {
+    return absl::InvalidArgumentError("format() takes arguments by position or by name, not both");
+  }
+  AS_TEXT(text, input, holder);
+  Heap& heap = interpreter.heap();
+  if (arguments.named.empty()) {
+    return FormatPercent(interpreter, text,
+                         heap.NewSequence(Sequence::Flavor::kTuple, arguments.positional));
+  }
+  Dict* const named = heap.NewDict();
+  for (const auto& [name, value] : arguments.named) named->Set(heap.Untrusted(name), value);
+  return FormatPercent(interpreter, text, named);
 }
 
 #undef AS_TEXT
@@ -147,10 +173,10 @@ Result ToJson(Interpreter& interpreter, const Value& input, const Arguments& arg
 constexpr FilterEntry kFilters[] = {
     {"capitalize", &ChangeCaseFilter<Case::kCapitalized>},
     {"center", &Center},
-    {"e", &Escape},
-    {"escape", &Escape},
-    {"forceescape", &Escape},
-    {"format", &FormatPercent},
+    {"e", &Escape<false>},
+    {"escape", &Escape<false>},
+    {"forceescape", &Escape<true>},
+    {"format", &Format},
     {"indent", &Indent},
     {"lower", &ChangeCaseFilter<Case::kLower>},
     {"replace", &ReplaceFilter},

@@ -4,26 +4,63 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
 
 namespace spillway::jinja {
 namespace {
+
+// Of tuples in tuples: one that holds another twice and that the next twice grows fast.
+constexpr size_t kNameBytesMax = 64 << 10;
+
+std::optional<std::string> KeyName(const Value& key);
+
+std::optional<std::string> SequenceName(const Sequence& sequence) {
+  switch (sequence.flavor) {
+    case Sequence::Flavor::kTuple:
+    case Sequence::Flavor::kGroup: {
+      std::string name = "(";
+      for (const Value& item : sequence.items) {
+        const auto part = KeyName(item);
+        if (!part.has_value()) return std::nullopt;
+        absl::StrAppend(&name, part->size(), ":", *part);
+        if (name.size() > kNameBytesMax) return std::nullopt;
+      }
+      return name;
+    }
+    case Sequence::Flavor::kRange:
+      if (sequence.items.empty()) return "range";
+      return absl::StrCat("range", *sequence.items.front().integer(), ":", sequence.items.size(),
+                          ":", sequence.items.size() > 1 ? sequence.step : 0);
+    case Sequence::Flavor::kValues:
+    case Sequence::Flavor::kGenerator:
+      return absl::StrFormat("at%p", &sequence);
+    default:
+      return std::nullopt;
+  }
+}
 
 // Equal names exactly for equal keys; nothing for values that can't be keys. Numbers are one kind:
 // 1, 1.0 and true are the same key, as in Python.
 std::optional<std::string> KeyName(const Value& key) {
   if (const Text* text = key.string()) return absl::StrCat("s", std::string(text->view()));
   if (key.is_none()) return "none";
+  if (key.is_undefined()) return "undefined";
+  if (const std::string* digits = key.big_integer()) return absl::StrCat("n", *digits);
+  if (const Sequence* sequence = key.sequence()) return SequenceName(*sequence);
+  if (key.object() != nullptr) return absl::StrFormat("at%p", key.object());
   if (const auto integer = key.AsInteger()) return absl::StrCat("n", *integer);
   if (const double* number = key.floating()) {
     if (std::trunc(*number) == *number && std::abs(*number) < 9e18) {
       return absl::StrCat("n", static_cast<int64_t>(*number));
     }
-    return absl::StrCat("f", *number);
+    return absl::StrFormat("f%.17g", *number);
   }
   return std::nullopt;
 }
 
 }  // namespace
+
+bool IsHashable(const Value& value) { return KeyName(value).has_value(); }
 
 std::optional<int64_t> Value::AsInteger() const {
   if (const bool* value = boolean()) return *value ? 1 : 0;
@@ -52,7 +89,7 @@ std::string Value::TypeName() const {
   if (is_undefined()) return "Undefined";
   if (is_none()) return "NoneType";
   if (boolean() != nullptr) return "bool";
-  if (integer() != nullptr) return "int";
+  if (integer() != nullptr || big_integer() != nullptr) return "int";
   if (floating() != nullptr) return "float";
   if (string() != nullptr) return "str";
   if (dict() != nullptr) return "dict";
@@ -65,8 +102,12 @@ std::string Value::TypeName() const {
       return "tuple";
     case Sequence::Flavor::kRange:
       return "range";
-    case Sequence::Flavor::kView:
-      return "dict view";
+    case Sequence::Flavor::kKeys:
+      return "dict_keys";
+    case Sequence::Flavor::kValues:
+      return "dict_values";
+    case Sequence::Flavor::kItems:
+      return "dict_items";
     case Sequence::Flavor::kGenerator:
       return "generator";
   }
@@ -112,25 +153,6 @@ bool Dict::Set(const Value& key, Value value) {
     positions_[names_.back()] = names_.size() - 1;
   }
   return true;
-}
-
-bool Dict::Remove(const Value& key) {
-  const auto name = KeyName(key);
-  const auto index = name.has_value() ? IndexOf(*name) : std::nullopt;
-  if (!index.has_value()) return false;
-  entries_.erase(entries_.begin() + static_cast<ptrdiff_t>(*index));
-  names_.erase(names_.begin() + static_cast<ptrdiff_t>(*index));
-  positions_.clear();
-  if (names_.size() > kScanMax) {
-    for (size_t i = 0; i < names_.size(); ++i) positions_[names_[i]] = i;
-  }
-  return true;
-}
-
-void Dict::Clear() {
-  entries_.clear();
-  names_.clear();
-  positions_.clear();
 }
 
 Value Object::Attribute(Interpreter& /*interpreter*/, std::string_view /*name*/) { return {}; }

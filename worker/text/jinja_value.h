@@ -27,6 +27,7 @@ struct Sequence;
 // `name` is what was looked up, for the error; it lives as long as the template. Null: a subscript.
 struct Undefined {
   const std::string* name = nullptr;
+  bool refused = false;  // it is there, but templates may not have it
 };
 struct None {};
 
@@ -42,6 +43,12 @@ struct StringCell {
 };
 using String = std::shared_ptr<const StringCell>;
 
+// An integer beyond 64 bits, in decimal. It can be shown and compared for equality, not reckoned
+// with.
+struct BigInteger {
+  std::string digits;
+};
+
 // Containers and objects belong to the rendering's Heap: a value refers to them, and like Python's
 // they are shared and may contain themselves.
 class Value {
@@ -50,9 +57,10 @@ class Value {
   Value(Undefined undefined) : storage_(undefined) {}    // NOLINT(google-explicit-constructor)
   Value(None none) : storage_(none) {}                   // NOLINT(google-explicit-constructor)
   Value(String string) : storage_(std::move(string)) {}  // NOLINT(google-explicit-constructor)
-  Value(Sequence* sequence) : storage_(sequence) {}      // NOLINT(google-explicit-constructor)
-  Value(Dict* dict) : storage_(dict) {}                  // NOLINT(google-explicit-constructor)
-  Value(Object* object) : storage_(object) {}            // NOLINT(google-explicit-constructor)
+  Value(std::shared_ptr<const BigInteger> integer) : storage_(std::move(integer)) {}  // NOLINT
+  Value(Sequence* sequence) : storage_(sequence) {}  // NOLINT(google-explicit-constructor)
+  Value(Dict* dict) : storage_(dict) {}              // NOLINT(google-explicit-constructor)
+  Value(Object* object) : storage_(object) {}        // NOLINT(google-explicit-constructor)
   static Value Bool(bool value) { return Value(Storage(value)); }
   static Value Int(int64_t value) { return Value(Storage(value)); }
   static Value Float(double value) { return Value(Storage(value)); }
@@ -65,6 +73,10 @@ class Value {
   const bool* boolean() const { return std::get_if<bool>(&storage_); }
   const int64_t* integer() const { return std::get_if<int64_t>(&storage_); }
   const double* floating() const { return std::get_if<double>(&storage_); }
+  const std::string* big_integer() const {
+    const auto* big = std::get_if<std::shared_ptr<const BigInteger>>(&storage_);
+    return big == nullptr ? nullptr : &(*big)->digits;
+  }
   const Text* string() const {
     const String* string = std::get_if<String>(&storage_);
     return string == nullptr ? nullptr : &(*string)->text;
@@ -73,7 +85,7 @@ class Value {
   Dict* dict() const { return Pointer<Dict>(); }
   Object* object() const { return Pointer<Object>(); }
 
-  // The number that Python counts with: bools are 0 and 1.
+  // The number that Python counts with: bools are 0 and 1. Nothing for a big integer.
   std::optional<int64_t> AsInteger() const;
   std::optional<double> AsNumber() const;
 
@@ -83,8 +95,8 @@ class Value {
   std::string TypeName() const;
 
  private:
-  using Storage =
-      std::variant<Undefined, None, bool, int64_t, double, String, Sequence*, Dict*, Object*>;
+  using Storage = std::variant<Undefined, None, bool, int64_t, double, String,
+                               std::shared_ptr<const BigInteger>, Sequence*, Dict*, Object*>;
   explicit Value(Storage storage) : storage_(std::move(storage)) {}
 
   template <typename T>
@@ -102,17 +114,29 @@ struct Sequence {
     kList,
     kTuple,
     kRange,
-    kView,       // of a dict's keys, values or items: has a length, takes no subscript
+    kKeys,  // of a dict, as kValues and kItems: have a length, take no subscript
+    kValues,
+    kItems,
     kGenerator,  // what map, select and the like give: always true, no length, read once
     kGroup,      // of groupby: a tuple with the names grouper and list
   };
   Flavor flavor = Flavor::kList;
   std::vector<Value> items;
+  // Of a range.
+  int64_t start = 0;
+  int64_t stop = 0;
+  int64_t step = 1;
 
-  bool has_subscript() const { return flavor != Flavor::kView && flavor != Flavor::kGenerator; }
+  bool is_tuple() const { return flavor == Flavor::kTuple || flavor == Flavor::kGroup; }
+  bool is_set_like() const { return flavor == Flavor::kKeys || flavor == Flavor::kItems; }
+  bool is_view() const { return is_set_like() || flavor == Flavor::kValues; }
+  bool has_subscript() const { return !is_view() && flavor != Flavor::kGenerator; }
 };
 
-// A dict in order of insertion. Keys are strings, numbers, bools or none.
+// Whether Python could use it as a key: no list, no dict, nothing that holds one.
+bool IsHashable(const Value& value);
+
+// A dict in order of insertion.
 class Dict {
  public:
   struct Entry {
@@ -126,12 +150,8 @@ class Dict {
   const Value* Find(const Value& key) const;
   const Value* Find(std::string_view key) const;
 
-  // False: not a value that can be a key here.
+  // False: not hashable.
   bool Set(const Value& key, Value value);
-
-  // False: was not there.
-  bool Remove(const Value& key);
-  void Clear();
 
  private:
   static constexpr size_t kScanMax = 8;  // entries; beyond it there is an index

@@ -1,35 +1,81 @@
 #include "worker/text/unicode_classes.h"
 
-#include <ctype.h>
-#include <wctype.h>
+#include <algorithm>
+#include <iterator>
+#include <span>
 
 #include "worker/text/utf8.h"
 
 namespace spillway {
 namespace {
 
-struct Expansion {
-  char32_t from;
-  const char* upper;
+enum Flag : uint16_t {
+  kAlpha = 1 << 0,
+  kDecimal = 1 << 1,
+  kDigit = 1 << 2,
+  kNumeric = 1 << 3,
+  kPrintable = 1 << 4,
+  kLower = 1 << 5,
+  kUpper = 1 << 6,
+  kTitle = 1 << 7,
+  kIdentifierStart = 1 << 8,
+  kIdentifierPart = 1 << 9,
+  kCaseIgnorable = 1 << 10,
 };
 
-// The letters of SpecialCasing.txt that text is likely to have.
-constexpr Expansion kUpperExpansions[] = {{0xDF, "SS"},   {0xFB00, "FF"},  {0xFB01, "FI"},
-                                          {0xFB02, "FL"}, {0xFB03, "FFI"}, {0xFB04, "FFL"},
-                                          {0xFB05, "ST"}, {0xFB06, "ST"}};
-
-struct Range {
+// Every `step`th character from `first` to `last` becomes the one `difference` further on.
+struct CaseRun {
   char32_t first;
   char32_t last;
+  char32_t step;
+  int32_t difference;
 };
 
-// Format characters (Cf) and separators other than the space, which Python doesn't print.
-constexpr Range kUnprintable[] = {
-    {0xAD, 0xAD},       {0x600, 0x605},     {0x61C, 0x61C},     {0x6DD, 0x6DD},
-    {0x70F, 0x70F},     {0x890, 0x891},     {0x8E2, 0x8E2},     {0x1680, 0x1680},
-    {0x180E, 0x180E},   {0x2000, 0x200F},   {0x2028, 0x202F},   {0x205F, 0x206F},
-    {0x3000, 0x3000},   {0xD800, 0xF8FF},   {0xFEFF, 0xFEFF},   {0xFFF9, 0xFFFB},
-    {0x110BD, 0x110BD}, {0x1D173, 0x1D17A}, {0xE0000, 0xE007F}, {0xF0000, 0x10FFFF}};
+struct CaseText {
+  char32_t c;
+  const char* text;
+};
+
+#include "worker/text/unicode_classes.inc"
+
+constexpr uint32_t kKindBits = 5;
+constexpr uint32_t kKindMask = (1u << kKindBits) - 1;
+
+uint16_t FlagsOf(char32_t c) {
+  const uint32_t* const after =
+      std::upper_bound(std::begin(kKindStarts), std::end(kKindStarts), c << kKindBits | kKindMask);
+  return kKinds[*(after - 1) & kKindMask];
+}
+
+// Most text is ASCII, or nearly.
+constexpr size_t kNearEnd = 0x180;
+struct NearFlags {
+  uint16_t flags[kNearEnd] = {};
+  NearFlags() {
+    for (char32_t c = 0; c < kNearEnd; ++c) flags[c] = FlagsOf(c);
+  }
+};
+
+bool Has(char32_t c, Flag flag) {
+  static const NearFlags kNear;
+  return ((c < kNearEnd ? kNear.flags[c] : FlagsOf(c)) & flag) != 0;
+}
+
+// False: not in these tables.
+bool Append(std::span<const CaseRun> runs, std::span<const CaseText> texts, char32_t c,
+            std::string& out) {
+  const auto run = std::lower_bound(runs.begin(), runs.end(), c,
+                                    [](const CaseRun& r, char32_t x) { return r.last < x; });
+  if (run != runs.end() && c >= run->first && (c - run->first) % run->step == 0) {
+    AppendUtf8(static_cast<char32_t>(static_cast<int32_t>(c) + run->difference), out);
+    return true;
+  }
+  const auto text = std::lower_bound(texts.begin(), texts.end(), c,
+                                     [](const CaseText& t, char32_t x) { return t.c < x; });
+  if (text == texts.end() || text->c != c) return false;
+  out += text->text;
+  return true;
+}
 
 }  // namespace
 
@@ -39,70 +85,53 @@ bool IsUnicodeSpace(char32_t c) {
          c == 0x205F || c == 0x3000;
 }
 
-UnicodeClasses::UnicodeClasses() : locale_(newlocale(LC_CTYPE_MASK, "C.UTF-8", nullptr)) {}
+namespace unicode {
 
-UnicodeClasses::~UnicodeClasses() {
-  if (locale_ != nullptr) freelocale(locale_);
-}
+bool IsAlpha(char32_t c) { return Has(c, kAlpha); }
+bool IsDecimal(char32_t c) { return Has(c, kDecimal); }
+bool IsDigit(char32_t c) { return Has(c, kDigit); }
+bool IsNumeric(char32_t c) { return Has(c, kNumeric); }
+bool IsPrintable(char32_t c) { return Has(c, kPrintable); }
+bool IsLower(char32_t c) { return Has(c, kLower); }
+bool IsUpper(char32_t c) { return Has(c, kUpper); }
+bool IsTitle(char32_t c) { return Has(c, kTitle); }
+bool IsIdentifierStart(char32_t c) { return Has(c, kIdentifierStart); }
+bool IsIdentifierPart(char32_t c) { return Has(c, kIdentifierPart); }
+bool IsCaseIgnorable(char32_t c) { return Has(c, kCaseIgnorable); }
 
-void UnicodeClasses::AppendUpper(char32_t c, std::string& out) const {
-  for (const Expansion& expansion : kUpperExpansions) {
-    if (c == expansion.from) {
-      out += expansion.upper;
-      return;
-    }
-  }
-  if (c >= 0x80 && locale_ == nullptr) return AppendUtf8(c, out);
-  AppendUtf8(static_cast<char32_t>(locale_ == nullptr ? toupper(static_cast<int>(c))
-                                                      : towupper_l(c, locale_)),
-             out);
-}
-
-void UnicodeClasses::AppendLower(char32_t c, std::string& out) const {
-  if (c == 0x130) {
-    out += "i\u0307";
+void AppendUpper(char32_t c, std::string& out) {
+  if (c < 0x80) {
+    out += static_cast<char>(c >= 'a' && c <= 'z' ? c - 32 : c);
     return;
   }
-  if (c >= 0x80 && locale_ == nullptr) return AppendUtf8(c, out);
-  AppendUtf8(static_cast<char32_t>(locale_ == nullptr ? tolower(static_cast<int>(c))
-                                                      : towlower_l(c, locale_)),
-             out);
+  if (!Append(kUpperRuns, kUpperTexts, c, out)) AppendUtf8(c, out);
 }
 
-bool UnicodeClasses::IsUpper(char32_t c) const {
-  return locale_ == nullptr ? c < 0x80 && isupper(static_cast<int>(c)) : iswupper_l(c, locale_);
-}
-
-bool UnicodeClasses::IsLower(char32_t c) const {
-  return locale_ == nullptr ? c < 0x80 && islower(static_cast<int>(c)) : iswlower_l(c, locale_);
-}
-
-bool UnicodeClasses::IsAlpha(char32_t c) const {
-  // The C library counts other scripts' digits as letters.
-  if (IsDigit(c)) return false;
-  return locale_ == nullptr ? c < 0x80 && isalpha(static_cast<int>(c)) : iswalpha_l(c, locale_);
-}
-
-bool UnicodeClasses::IsDigit(char32_t c) const {
-  if (c < 0x80) return c >= '0' && c <= '9';
-  // The decimal digits of the scripts that have letters beside them: blocks of ten.
-  constexpr char32_t kZeros[] = {0x660, 0x6F0,  0x7C0,  0x966,  0x9E6, 0xA66, 0xAE6,
-                                 0xB66, 0xBE6,  0xC66,  0xCE6,  0xD66, 0xE50, 0xED0,
-                                 0xF20, 0x1040, 0x17E0, 0x1810, 0xFF10};
-  for (const char32_t zero : kZeros) {
-    if (c >= zero && c < zero + 10) return true;
+void AppendLower(char32_t c, std::string& out) {
+  if (c < 0x80) {
+    out += static_cast<char>(c >= 'A' && c <= 'Z' ? c + 32 : c);
+    return;
   }
-  return c == 0xB2 || c == 0xB3 || c == 0xB9 || c == 0x2070 || (c >= 0x2074 && c <= 0x2079) ||
-         (c >= 0x2080 && c <= 0x2089);
+  if (!Append(kLowerRuns, kLowerTexts, c, out)) AppendUtf8(c, out);
 }
 
-bool UnicodeClasses::IsPrintable(char32_t c) const {
-  if (c < 0x20 || (c >= 0x7F && c <= 0xA0)) return false;
-  if (c < 0x80) return true;
-  for (const Range& range : kUnprintable) {
-    if (c >= range.first && c <= range.last) return false;
-  }
-  return locale_ == nullptr || iswprint_l(c, locale_);
+void AppendTitle(char32_t c, std::string& out) {
+  if (c < 0x80) return AppendUpper(c, out);
+  if (!Append(kTitleRuns, kTitleTexts, c, out)) AppendUpper(c, out);
 }
 
+void AppendFolded(char32_t c, std::string& out) {
+  if (c < 0x80) return AppendLower(c, out);
+  if (!Append(kFoldedRuns, kFoldedTexts, c, out)) AppendLower(c, out);
+}
+
+int DecimalValue(char32_t c) {
+  // Ten of a script follow each other, and mathematical ones do so five times from U+1D7CE on.
+  if (c >= 0x1D7CE && c <= 0x1D7FF) return static_cast<int>(c - 0x1D7CE) % 10;
+  int value = 0;
+  while (value < 9 && IsDecimal(c - static_cast<char32_t>(value) - 1)) ++value;
+  return value;
+}
+
+}  // namespace unicode
 }  // namespace spillway
