@@ -11,6 +11,10 @@ Of each model:
 
     python3 -m venv .venv && .venv/bin/pip install -r tools/tiny_models_requirements.txt
     .venv/bin/python tools/make_tiny_models.py [NAME ...]
+    .venv/bin/python tools/make_tiny_models.py --random COUNT [--seed N] --out FOLDER
+
+The last makes variants of the same families, of any sizes and options, for
+SPILLWAY_TINY_MODELS=FOLDER build/release/tests/worker_model_tiny_models_test.
 
 The same versions give the same bytes. llama.cpp (tools/llama_cpp/dump_logits) was asked, too, and
 agrees, apart from its activations' rounding, where it knows what a model has: it has no windows for
@@ -21,6 +25,7 @@ import argparse
 import json
 import math
 import pathlib
+import random
 import shutil
 
 import gguf
@@ -79,8 +84,8 @@ MODELS = {
         vocab_size=130, hidden_size=32, intermediate_size=48, num_hidden_layers=3,
         num_attention_heads=2, num_key_value_heads=2, use_sliding_window=True, sliding_window=16,
         max_window_layers=1, max_position_embeddings=128,
-        rope_parameters=dict(rope_type="yarn", rope_theta=1000.0, factor=4.0, beta_fast=16.0,
-                             beta_slow=2.0, attention_factor=1.25,
+        rope_parameters=dict(rope_type="yarn", rope_theta=1000.0, factor=4.0, beta_fast=2.0,
+                             beta_slow=0.5, attention_factor=1.25,
                              original_max_position_embeddings=32),
     ),
     # DeepSeek-R1-0528-Qwen3-8B's yarn: transformers does not know its "attn_factor".
@@ -164,9 +169,69 @@ def rewrite_in_old_style(config):
         config["sliding_window_pattern"] = config.pop("_sliding_window_pattern")
     config.pop("layer_types", None)
     config["rope_theta"] = rope.pop("rope_theta")
-    if rope["rope_type"] == "linear":
-        rope["type"] = rope.pop("rope_type")  # the oldest name
+    if rope["rope_type"] == "linear" and config["model_type"] != "gemma3_text":
+        rope["type"] = rope.pop("rope_type")  # the oldest name; transformers' Gemma 3 ignores it
     config["rope_scaling"] = None if rope == {"rope_type": "default"} else rope
+
+
+def random_rope(rng, context, llama3):
+    kind = rng.choice(["default", "default", "linear", "yarn"] + llama3)
+    rope = dict(rope_type=kind, rope_theta=rng.choice([50.0, 1000.0, 10000.0, 1000000]))
+    if kind != "default":
+        rope["factor"] = rng.choice([1.5, 4.0, 8.0])
+    if kind in ("yarn", "llama3"):
+        rope["original_max_position_embeddings"] = rng.choice([8, 32, context // 2])
+    if kind == "llama3":
+        rope |= dict(low_freq_factor=1.0, high_freq_factor=rng.choice([2.0, 4.0]))
+    if kind == "yarn" and rng.random() < 0.5:
+        rope |= dict(beta_fast=rng.choice([4.0, 32.0]), beta_slow=rng.choice([1.0, 2.0]))
+    if kind == "yarn" and rng.random() < 0.3:
+        rope["attention_factor"] = rng.choice([0.7, 1.0, 1.4])
+    return rope
+
+
+def random_model(rng):
+    """A model of one of the families, of sizes that nothing divides."""
+    family = rng.choice(["llama", "mistral", "qwen2", "qwen3", "gemma", "gemma2", "gemma3_text"])
+    kv_heads = rng.choice([1, 1, 2, 3])
+    group = rng.choice([1, 1, 2, 3, 5, 7, 16, 32, 33] if kv_heads == 1 else [1, 2, 3])
+    heads = kv_heads * group
+    head_size = rng.choice([2, 4, 6, 8, 10, 16, 20, 32] if heads > 8 else [4, 8, 18, 32, 64, 80, 96, 112, 128, 256])
+    tokens = rng.choice([20, 70, 270])
+    context = rng.choice([tokens, 2 * tokens, 1024])
+    spec = dict(
+        model_type=family, dtype=rng.choice(["float32", "float16", "bfloat16"]), tokens=tokens, columns=8,
+        old_style=rng.random() < 0.5, vocab_size=rng.randint(20, 200),
+        hidden_size=heads * rng.randint(1, max(1, 60 // heads)), intermediate_size=rng.randint(1, 100),
+        num_hidden_layers=rng.randint(1, 4), num_attention_heads=heads, num_key_value_heads=kv_heads,
+        rms_norm_eps=rng.choice([1e-5, 1e-6]), max_position_embeddings=context,
+        tie_word_embeddings=family.startswith("gemma") or rng.random() < 0.5,
+        rope_parameters=random_rope(rng, context, ["llama3"] if family in ("llama", "mistral") else []),
+    )
+    if family == "qwen2":
+        spec["hidden_size"] = heads * head_size  # it has no head_dim
+    else:
+        spec["head_dim"] = head_size
+    if family in ("llama", "qwen3", "gemma", "gemma2", "gemma3_text"):
+        spec["attention_bias"] = rng.random() < 0.3
+    if family == "llama":
+        spec["mlp_bias"] = rng.random() < 0.3
+    window = rng.choice([1, 5, 16, 33, tokens - 1, tokens + 9])
+    if family in ("mistral", "gemma2", "gemma3_text"):
+        spec["sliding_window"] = window
+    if family in ("qwen2", "qwen3") and rng.random() < 0.5:
+        spec |= dict(use_sliding_window=True, sliding_window=window, max_window_layers=rng.randint(0, 2))
+    if family == "gemma3_text":
+        spec["sliding_window_pattern"] = rng.choice([1, 2, 3, 6])
+        spec["rope_parameters"] = dict(
+            full_attention=spec["rope_parameters"],
+            sliding_attention=dict(rope_type="default", rope_theta=rng.choice([20.0, 10000.0])))
+    if family in ("gemma2", "gemma3_text"):
+        spec["query_pre_attn_scalar"] = rng.choice([head_size, 144])
+        spec["final_logit_softcapping"] = rng.choice([None, 2.0, 30.0])
+    if family == "gemma2":
+        spec["attn_logit_softcapping"] = rng.choice([None, 1.0, 50.0])
+    return spec
 
 
 def save_folder(name, spec, folder):
@@ -221,6 +286,10 @@ def run(folder, spec):
     return model
 
 
+def head_size_of(config):
+    return getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+
+
 def llama3_factors(rope, head_size):
     """What rope_freqs.weight divides frequencies by."""
     inverse = rope["rope_theta"] ** (np.arange(0, head_size, 2) / head_size)
@@ -231,7 +300,7 @@ def llama3_factors(rope, head_size):
 
 
 def add_keys(writer, config):
-    head_size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+    head_size = head_size_of(config)
     writer.add_context_length(config.max_position_embeddings)
     writer.add_embedding_length(config.hidden_size)
     writer.add_block_count(config.num_hidden_layers)
@@ -259,11 +328,12 @@ def add_keys(writer, config):
         if "beta_fast" in rope:
             writer.add_rope_scaling_yarn_beta_fast(rope["beta_fast"])
             writer.add_rope_scaling_yarn_beta_slow(rope["beta_slow"])
+    if config.model_type == "gemma2":
+        writer.add_attn_logit_softcapping(config.attn_logit_softcapping or 0.0)
+        writer.add_final_logit_softcapping(config.final_logit_softcapping or 0.0)
+    if config.model_type == "gemma3_text" and config.final_logit_softcapping is not None:
+        writer.add_final_logit_softcapping(config.final_logit_softcapping)
     if config.model_type.startswith("gemma"):
-        if (cap := getattr(config, "attn_logit_softcapping", None)) is not None:
-            writer.add_attn_logit_softcapping(cap)
-        if (cap := getattr(config, "final_logit_softcapping", None)) is not None:
-            writer.add_final_logit_softcapping(cap)
         # convert_hf_to_gguf.py leaves this out, and llama.cpp knows the published models' by heart.
         if (scalar := getattr(config, "query_pre_attn_scalar", None)) is not None:
             writer.add_attention_scale(scalar**-0.5)
@@ -272,7 +342,7 @@ def add_keys(writer, config):
         local = [kind == "sliding_attention" for kind in getattr(config, "layer_types", None) or []]
         if config.model_type == "gemma3_text":
             writer.add_sliding_window_pattern(config._sliding_window_pattern)
-        elif config.model_type == "qwen2":
+        elif config.model_type in ("qwen2", "qwen3"):
             writer.add_sliding_window_pattern(local)
 
 
@@ -305,7 +375,7 @@ def save_gguf(model, spec, path):
     writer = gguf.GGUFWriter(path, gguf.MODEL_ARCH_NAMES[architecture])
     add_keys(writer, config)
     if config.rope_parameters.get("rope_type") == "llama3":
-        writer.add_tensor("rope_freqs.weight", llama3_factors(config.rope_parameters, config.head_dim))
+        writer.add_tensor("rope_freqs.weight", llama3_factors(config.rope_parameters, head_size_of(config)))
     for name, parameter in model.named_parameters():  # once each: a tied head is not among them
         tensor = parameter.detach().numpy().astype(np.float32)
         if architecture == gguf.MODEL_ARCH.LLAMA:
@@ -327,15 +397,23 @@ def save_gguf(model, spec, path):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("names", nargs="*", default=list(MODELS), help="all, when none is given")
+    parser.add_argument("--random", type=int, metavar="COUNT", help="variants instead")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--out", type=pathlib.Path, default=TESTDATA)
+    arguments = parser.parse_args()
+    models = {name: MODELS[name] for name in arguments.names}
+    if arguments.random:
+        rng = random.Random(arguments.seed)
+        models = {f"variant_{arguments.seed}_{i}": random_model(rng) for i in range(arguments.random)}
     torch.set_num_threads(1)
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
-    for name in parser.parse_args().names:
-        folder = TESTDATA / name
+    for name, spec in models.items():
+        folder = arguments.out / name
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
-        save_folder(name, MODELS[name], folder)
-        save_gguf(run(folder, MODELS[name]), MODELS[name], folder / "model.gguf")
+        save_folder(name, spec, folder)
+        save_gguf(run(folder, spec), spec, folder / "model.gguf")
 
 
 if __name__ == "__main__":

@@ -33,10 +33,14 @@ class Bench {
  public:
   explicit Bench(const TinyModel& model, int32_t threads = 1,
                  CpuIsa isa = SupportedCpuIsas().back())
+      : Bench(model, model.spec(), threads, isa) {}
+  // `spec` outlives it.
+  Bench(const TinyModel& model, const ModelSpec& spec, int32_t threads = 1,
+        CpuIsa isa = SupportedCpuIsas().back())
       : team_(threads),
-        weights_(*ModelWeights::Load(model.spec(), model.file(), team_)),
-        cache_(*KvCache::Allocate(model.spec(), kBlockCount)),
-        decoder_(*Decoder::Make(model.spec(), weights_,
+        weights_(*ModelWeights::Load(spec, model.file(), team_)),
+        cache_(*KvCache::Allocate(spec, kBlockCount)),
+        decoder_(*Decoder::Make(spec, weights_,
                                 {.tokens_max = 600, .slices_max = 8, .positions_max = 640}, cache_,
                                 team_, CpuKernelsFor(isa))) {}
 
@@ -217,6 +221,38 @@ TEST(DecoderTest, LogitsOfRowsAskedForLaterHaveTheSameBits) {
   ExpectSameBits(later[0], alone(tokens, 5));
   ExpectSameBits(later[1], alone(other, 4));
   ExpectSameBits(later[2], alone(tokens, 20));
+}
+
+TEST(DecoderTest, WhatLiesBeforeTheWindowsIsNotSeen) {
+  constexpr int32_t kWindow = 20;
+  const TinyModel model;
+  ModelSpec spec = model.spec();
+  spec.sliding_window = kWindow;
+  spec.local_layers = {true, true};
+  const std::vector<TokenId> tokens = RandomTokens(523, /*seed=*/8);  // sees splits 1 and 2
+  // Two layers of windows reach back 2 * 19 positions.
+  std::vector<TokenId> others = tokens;
+  for (size_t i = 0; i < tokens.size() - 2 * kWindow + 1; ++i) others[i] = (tokens[i] + 1) % 101;
+  std::vector<TokenId> nearer = tokens;
+  nearer[tokens.size() - 2 * kWindow + 1] = (nearer[tokens.size() - 2 * kWindow + 1] + 1) % 101;
+  Bench bench(model, spec);
+
+  const std::vector<float> logits = bench.RunInChunks(tokens, 523, BlocksFrom(0, 33));
+
+  ExpectSameBits(bench.RunInChunks(tokens, 1, BlocksFrom(40, 33)), logits);
+  ExpectSameBits(bench.RunInChunks(tokens, 522, BlocksFrom(40, 33)), logits);
+  ExpectSameBits(bench.RunInChunks(others, 100, BlocksFrom(40, 33)), logits);
+  EXPECT_NE(bench.RunInChunks(nearer, 100, BlocksFrom(40, 33)), logits);
+}
+
+TEST(DecoderTest, PartOfAHeadMayTurn) {
+  const TinyModel model({kF32, kF32, kF32, kF32, kF32}, /*seed=*/1, /*rope_size=*/12);
+  const std::vector<TokenId> tokens = RandomTokens(37, /*seed=*/2);
+
+  const std::vector<float> logits = Bench(model).RunInChunks(tokens, 37, BlocksFrom(0, 3));
+
+  const std::vector<double> expected = model.ReferenceLogits(tokens);
+  for (size_t i = 0; i < logits.size(); ++i) EXPECT_NEAR(logits[i], expected[i], 2e-3);
 }
 
 TEST(DecoderTest, SequencesShareTheBlocksOfACommonPrefix) {

@@ -103,7 +103,7 @@ std::vector<std::byte> FileOf(const std::vector<Tensor>& tensors, uint32_t seed)
 
 }  // namespace
 
-TinyModel::TinyModel(const TinyModelFormats& formats, uint32_t seed) {
+TinyModel::TinyModel(const TinyModelFormats& formats, uint32_t seed, int32_t rope_size) {
   spec_.architecture = "llama";
   spec_.layer_count = 2;
   spec_.hidden_size = HiddenSizeFor(formats);
@@ -114,7 +114,7 @@ TinyModel::TinyModel(const TinyModelFormats& formats, uint32_t seed) {
   spec_.vocabulary_size = 101;
   spec_.context_tokens_max = 1024;
   spec_.rms_norm_epsilon = 1e-5f;
-  spec_.rope_size = 32;
+  spec_.rope_size = rope_size;
   spec_.rope = MakeRope(1e4, spec_.rope_size);
   spec_.rope_layout = ModelSpec::RopeLayout::kInterleaved;
   spec_.tied_embeddings = true;
@@ -170,6 +170,7 @@ std::vector<double> TinyModel::ReferenceLogits(const std::vector<int32_t>& token
   const auto heads = static_cast<size_t>(spec_.head_count);
   const auto rotate = [&](std::vector<double>& x, size_t position) {  // pairs (2i, 2i + 1)
     for (size_t at = 0; at < x.size(); at += 2) {
+      if (at % head_size >= static_cast<size_t>(spec_.rope_size)) continue;
       const double i = static_cast<double>(at % head_size) / 2;
       const double angle = static_cast<double>(position) * std::pow(1e4, -2 * i / spec_.rope_size);
       const double a = x[at];

@@ -24,7 +24,9 @@ struct TinyModelFormats {
 // A random model of two layers, small enough for unit tests, as a GGUF file in memory.
 class TinyModel {
  public:
-  explicit TinyModel(const TinyModelFormats& formats = {}, uint32_t seed = 1);
+  // Heads have 32 elements, of which the first rope_size turn.
+  explicit TinyModel(const TinyModelFormats& formats = {}, uint32_t seed = 1,
+                     int32_t rope_size = 32);
 
   const ModelSpec& spec() const { return spec_; }
   const GgufFile& file() const { return *file_; }

@@ -4,7 +4,9 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdlib>
 #include <cstring>
+#include <filesystem>
 #include <fstream>
 #include <memory>
 #include <span>
@@ -27,16 +29,26 @@ namespace {
 // 0.015 (0.0115 was seen of ours).
 constexpr double kTolerance = 0.02;
 // Against a transformers that rounds keys and values, too, what is left is the order of sums, and a
-// rounding that falls otherwise here and there: 0.00045 was seen.
-constexpr double kToleranceWithHalfKv = 0.001;
+// rounding that falls otherwise here and there: 0.00045 was seen, and 0.0013 of 220 random
+// variants, but for those whose attention is so sharp that it is ill-conditioned.
+constexpr double kToleranceWithHalfKv = 0.002;
 
-constexpr const char* kNames[] = {"llama", "llama3",       "llama_biases", "mistral",
-                                  "qwen2", "qwen2_window", "qwen3",        "qwen3_yarn",
-                                  "gemma", "gemma2",       "gemma3",       "gemma3_old_style"};
-
-std::string FolderOf(const std::string& name) {
-  return std::string(SPILLWAY_SOURCE_DIR "/tests/worker/model/testdata/tiny/") + name;
+// SPILLWAY_TINY_MODELS names another folder of models: `make_tiny_models.py --random` makes some.
+std::string ModelsFolder() {
+  if (const char* const path = std::getenv("SPILLWAY_TINY_MODELS")) return path;
+  return SPILLWAY_SOURCE_DIR "/tests/worker/model/testdata/tiny";
 }
+
+std::vector<std::string> Names() {
+  std::vector<std::string> names;
+  for (const auto& entry : std::filesystem::directory_iterator(ModelsFolder())) {
+    names.push_back(entry.path().filename().string());
+  }
+  std::sort(names.begin(), names.end());
+  return names;
+}
+
+std::string FolderOf(const std::string& name) { return ModelsFolder() + "/" + name; }
 
 // A model's spec and tensors, from either kind of file.
 struct Opened {
@@ -154,7 +166,7 @@ void ExpectClose(const std::vector<std::vector<float>>& logits, const Expected& 
   testing::Test::RecordProperty("difference_with_half_kv", std::to_string(from_rounded));
 }
 
-class TinyModelsTest : public testing::TestWithParam<const char*> {};
+class TinyModelsTest : public testing::TestWithParam<std::string> {};
 
 TEST_P(TinyModelsTest, GgufHasTheLogitsOfTransformersAtEveryPosition) {
   const auto model = OpenGguf(GetParam());
@@ -208,10 +220,12 @@ TEST_P(TinyModelsTest, ThreadsAndInstructionSetsDontChangeBits) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Models, TinyModelsTest, testing::ValuesIn(kNames),
-                         [](const testing::TestParamInfo<const char*>& test_info) {
-                           return std::string(test_info.param);
+INSTANTIATE_TEST_SUITE_P(Models, TinyModelsTest, testing::ValuesIn(Names()),
+                         [](const testing::TestParamInfo<std::string>& test_info) {
+                           return test_info.param;
                          });
+
+TEST(TinyModelsFolderTest, HasThemAll) { EXPECT_GE(Names().size(), 12u); }
 
 }  // namespace
 }  // namespace spillway
