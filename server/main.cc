@@ -3,6 +3,7 @@
 //
 // Threads: `main` waits for signals, restarts workers and refreshes tokens; each HTTP thread runs
 // one event loop with its connections and its part of the router; gRPC has its own.
+#include <malloc.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -58,6 +59,7 @@ constexpr absl::Duration kTokenRefresh = absl::Seconds(1);
 constexpr absl::Duration kRouterTick = absl::Milliseconds(50);
 constexpr absl::Duration kDrainPoll = absl::Milliseconds(20);
 constexpr absl::Duration kWorkerGrace = absl::Seconds(5);
+constexpr int kMmapThreshold = 128 << 10;
 constexpr rlim_t kOpenFilesWanted = 65536;
 constexpr int64_t kOpenFilesReserved = 256;  // for workers' streams, the store, logs
 
@@ -407,6 +409,9 @@ absl::Status Serve(const ServeOptions& options) {
   RETURN_IF_ERROR(CheckServeOptions(options));
   RETURN_IF_ERROR(CheckModelPaths(options));
   ASSIGN_OR_RETURN(const std::vector<std::string> hashes, FixedTokenHashes(options));
+  // Large buffers go back to the system when they are freed: else glibc learns to keep them, and a
+  // burst of slow clients would stay in our resident memory for ever.
+  ::mallopt(M_MMAP_THRESHOLD, kMmapThreshold);
   InitLogging("spillway", options.verbose ? LogLevel::kDebug : LogLevel::kInfo);
   RaiseOpenFilesLimit();
   const sigset_t signals = BlockSignals();

@@ -25,7 +25,7 @@ constexpr absl::Duration kLongestWait = absl::Hours(24 * 365);
 constexpr int kTurnsMax = 16;  // reads and writes of one connection; then others have their turn
 // What the kernel keeps of an answer before it says that the client doesn't read. Small, so that
 // the limits on unsent bytes see a slow reader, and a thousand of them don't fill its memory.
-constexpr int kKernelUnsentBytes = 128 << 10;
+constexpr int kKernelUnsentBytes = 64 << 10;
 
 void SetOption(int descriptor, int level, int option, int value) {
   // A socket that can't have an option still works.
@@ -75,6 +75,12 @@ class Connection final : public SessionOwner, public std::enable_shared_from_thi
   }
   void SessionChanged() override {
     if (closed_ || turn_posted_) return;
+    // A client that doesn't read costs nothing but the memory: there is nothing to do before it
+    // does.
+    if (writing_.blocked_on && session_.end() == HttpSession::End::kOpen &&
+        session_.deadline() >= armed_until_) {
+      return;
+    }
     turn_posted_ = true;
     asio::post(socket_.get_executor(), [self = shared_from_this()] {
       self->turn_posted_ = false;

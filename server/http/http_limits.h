@@ -28,7 +28,7 @@ struct HttpLimits {
   // A process's memory, in equal shares for its threads. Over it, whoever has less than the fair
   // share of one connection isn't touched.
   int64_t input_bytes_total_max = int64_t{512} << 20;   // of heads and bodies; then 503
-  int64_t unsent_bytes_total_max = int64_t{256} << 20;  // of answers; then cut at the next event
+  int64_t unsent_bytes_total_max = int64_t{128} << 20;  // of answers; then cut at the next event
   size_t fair_bytes = 64u << 10;
 
   // At the limit the connection that has waited longest for a request is closed for a new one; if

@@ -263,7 +263,7 @@ ResponseHead HttpSession::MakeHead(int status, std::string_view content_type) {
 }
 
 void HttpSession::CountUnsent() {
-  const auto now = static_cast<int64_t>(buffer_.unsent_bytes());
+  const auto now = static_cast<int64_t>(buffer_.bytes_held());
   thread_.unsent_bytes += now - std::exchange(counted_unsent_, now);
   if (!output().empty() && !write_pace_) write_pace_.emplace(thread_.limits.write_pace, Now());
 }

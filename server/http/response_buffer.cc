@@ -3,7 +3,6 @@
 #include <utility>
 
 #include "common/check.h"
-#include "server/http/string_memory.h"
 
 namespace spillway {
 namespace {

@@ -5,6 +5,7 @@
 #include <string_view>
 
 #include "server/http/response_head.h"
+#include "server/http/string_memory.h"
 
 namespace spillway {
 
@@ -36,6 +37,8 @@ class ResponseBuffer {
   void Sent(size_t bytes);
   // All that hasn't left, flushed or not.
   size_t unsent_bytes() const { return output_.size() - output_begin_ + content_.size(); }
+  // What it holds in memory.
+  size_t bytes_held() const { return HeapBytes(head_) + HeapBytes(content_) + HeapBytes(output_); }
   // Everything unsent is forgotten.
   void Clear();
 
