@@ -21,11 +21,16 @@ std::string_view Prefix(std::string_view sha256_hex) { return sha256_hex.substr(
 }  // namespace
 
 Authenticator::Authenticator(const std::vector<std::string>& fixed_sha256_hex) {
+  SetFixed(fixed_sha256_hex);
+  Update({});
+}
+
+void Authenticator::SetFixed(const std::vector<std::string>& fixed_sha256_hex) {
+  fixed_.clear();
   for (const std::string& hash : fixed_sha256_hex) {
     CHECK(IsSha256Hex(hash));
     fixed_.push_back({absl::AsciiStrToLower(hash), "default"});
   }
-  Update({});
 }
 
 void Authenticator::Update(const std::vector<TokenRecord>& tokens) {

@@ -22,6 +22,8 @@ class Authenticator {
   // `fixed_sha256_hex` are valid besides the store's, for the tenant "default".
   explicit Authenticator(const std::vector<std::string>& fixed_sha256_hex);
 
+  // The fixed ones from the next Update() on. Call on the thread that calls it.
+  void SetFixed(const std::vector<std::string>& fixed_sha256_hex);
   // The store's tokens from now on; revoked ones are left out.
   void Update(const std::vector<TokenRecord>& tokens) EXCLUDES(mutex_);
 
@@ -40,7 +42,7 @@ class Authenticator {
 
   std::shared_ptr<const Entries> Snapshot() const EXCLUDES(mutex_);
 
-  Entries fixed_;  // const after construction
+  Entries fixed_;  // touched by the thread that updates only
   mutable Mutex mutex_;
   std::shared_ptr<const Entries> entries_ GUARDED_BY(mutex_);
 };

@@ -4,10 +4,12 @@
 #include <openssl/sha.h>
 
 #include <array>
+#include <fstream>
 #include <utility>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/escaping.h"
+#include "absl/strings/str_cat.h"
 #include "common/check.h"
 
 namespace spillway {
@@ -39,6 +41,25 @@ bool IsSha256Hex(std::string_view text) {
     if (!absl::ascii_isxdigit(static_cast<unsigned char>(c))) return false;
   }
   return true;
+}
+
+absl::StatusOr<std::vector<std::string>> ReadTokenHashes(std::vector<std::string> hashes,
+                                                         const std::string& path) {
+  if (!path.empty()) {
+    std::ifstream file(path);
+    if (!file) return absl::NotFoundError(absl::StrCat("can't read --token-sha256-file ", path));
+    for (std::string line; std::getline(file, line);) {
+      absl::StripAsciiWhitespace(&line);
+      if (!line.empty()) hashes.push_back(line);
+    }
+  }
+  for (const std::string& hash : hashes) {
+    if (!IsSha256Hex(hash)) {
+      return absl::InvalidArgumentError(absl::StrCat(
+          "a token's SHA-256 has 64 hex digits; this has ", hash.size(), " characters"));
+    }
+  }
+  return hashes;
 }
 
 TokenRecord MakeTokenRecord(std::string_view token, std::string name, std::string tenant,

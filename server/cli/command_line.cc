@@ -99,6 +99,14 @@ void AddListenOptions(CLI::App& serve, ServeOptions& options) {
                   "Where to serve HTTP; repeatable. Port 0 takes a free one and says which")
       ->type_name("HOST:PORT")
       ->capture_default_str();
+  serve
+      .add_option("--tls-cert", options.tls_certificate,
+                  "PEM file with the server's certificate and those between it and a root: every\n"
+                  "--listen speaks TLS then, but those written http://HOST:PORT. A new file is\n"
+                  "taken up within seconds; connections that are open keep the old one")
+      ->type_name("FILE");
+  serve.add_option("--tls-key", options.tls_key, "PEM file with its key, without a passphrase")
+      ->type_name("FILE");
   serve.add_flag("--no-auth", options.no_auth,
                  "Ask for no token. Only for addresses of this machine, such as 127.0.0.1");
   serve.add_flag("--allow-open-access", options.allow_open_access,
@@ -267,6 +275,14 @@ Command ParseCommandLine(int argc, const char* const* argv, const Environment& e
   return token;
 }
 
+ListenAddress ParseListenAddress(const std::string& text, bool have_certificate) {
+  constexpr std::string_view kPlain = "http://";
+  constexpr std::string_view kTls = "https://";
+  if (text.rfind(kPlain, 0) == 0) return {text.substr(kPlain.size()), false};
+  if (text.rfind(kTls, 0) == 0) return {text.substr(kTls.size()), true};
+  return {text, have_certificate};
+}
+
 bool IsLoopbackAddress(const std::string& address) {
   const std::string host = address.substr(0, address.rfind(':'));
   if (host == "localhost" || host == "[::1]") return true;
@@ -278,6 +294,15 @@ absl::Status CheckServeOptions(const ServeOptions& options) {
     return absl::InvalidArgumentError(
         "there would be no worker: give --workers 1 or more, or --worker ADDRESS");
   }
+  if (options.tls_certificate.empty() != options.tls_key.empty()) {
+    return absl::InvalidArgumentError("--tls-cert and --tls-key belong together: give both");
+  }
+  for (const std::string& listen : options.listen) {
+    if (ParseListenAddress(listen, false).tls && options.tls_certificate.empty()) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("--listen ", listen, " needs --tls-cert FILE and --tls-key FILE"));
+    }
+  }
   for (const std::string& network : options.trusted_proxies) {
     if (absl::Status status = IpNetwork::Parse(network).status(); !status.ok()) {
       return absl::InvalidArgumentError(absl::StrCat("--trusted-proxy ", status.message()));
@@ -285,7 +310,8 @@ absl::Status CheckServeOptions(const ServeOptions& options) {
   }
   RETURN_IF_ERROR(CheckModelNames(options.models));
   if (!options.no_auth || options.allow_open_access) return absl::OkStatus();
-  for (const std::string& address : options.listen) {
+  for (const std::string& listen : options.listen) {
+    const std::string address = ParseListenAddress(listen, false).address;
     if (!IsLoopbackAddress(address)) {
       return absl::InvalidArgumentError(absl::StrCat(
           "--no-auth with --listen ", address,

@@ -32,7 +32,10 @@ struct ServeOptions {
   std::vector<ServedModel> models;
   int32_t workers = 1;                         // of each model
   std::vector<std::string> workers_elsewhere;  // gRPC targets of workers that run already
+  // HOST:PORT. With a certificate they speak TLS, but those written http://HOST:PORT.
   std::vector<std::string> listen = {"127.0.0.1:8080"};
+  std::string tls_certificate;  // PEM files; both or none
+  std::string tls_key;
   bool no_auth = false;
   bool allow_open_access = false;
   std::vector<std::string> trusted_proxies;  // networks
@@ -71,6 +74,13 @@ Command ParseCommandLine(int argc, const char* const* argv, const Environment& e
 
 // INVALID_ARGUMENT when options contradict one another or would open the server to strangers.
 absl::Status CheckServeOptions(const ServeOptions& options);
+
+// What one --listen says.
+struct ListenAddress {
+  std::string address;  // HOST:PORT
+  bool tls = false;
+};
+ListenAddress ParseListenAddress(const std::string& text, bool have_certificate);
 
 // Whether only this machine can connect to "HOST:PORT".
 bool IsLoopbackAddress(const std::string& address);

@@ -63,6 +63,7 @@ class Connection final : public SessionOwner, public std::enable_shared_from_thi
   ~Connection() override { Close(HttpSession::End::kClose); }
 
   void Begin() {
+    handshake_deadline_ = thread_.clock.Now() + thread_.limits.head_time;
     session_.Begin();
     Turn();
   }
@@ -98,6 +99,7 @@ class Connection final : public SessionOwner, public std::enable_shared_from_thi
   void Turn() {
     if (closed_) return;
     session_.Tick();
+    if (thread_.clock.Now() >= handshake_deadline_) CheckHandshake();
     int turns = 0;
     while (turns < kTurnsMax && (WriteSome() || ReadSome())) ++turns;
     if (session_.end() != HttpSession::End::kOpen) return Close(session_.end());
@@ -109,6 +111,13 @@ class Connection final : public SessionOwner, public std::enable_shared_from_thi
     WaitFor(tcp::socket::wait_read, waiting_to_read_);
     WaitFor(tcp::socket::wait_write, waiting_to_write_);
     ArmTimer();
+  }
+
+  void CheckHandshake() {
+    handshake_deadline_ = absl::InfiniteFuture();
+    if (transport_->established()) return;
+    thread_.metrics.HandshakeFailed();
+    session_.Cut(HttpSession::End::kClose);
   }
 
   bool WriteSome() {
@@ -143,6 +152,7 @@ class Connection final : public SessionOwner, public std::enable_shared_from_thi
         session_.ReceiveEnd();
         break;
       case IoResult::Status::kFailed:
+        if (!transport_->established()) thread_.metrics.HandshakeFailed();
         session_.Broken();
         break;
     }
@@ -166,7 +176,7 @@ class Connection final : public SessionOwner, public std::enable_shared_from_thi
 
   // A timer that goes off too early costs one look; setting it anew at each write would cost more.
   void ArmTimer() {
-    const absl::Time deadline = session_.deadline();
+    const absl::Time deadline = std::min(session_.deadline(), handshake_deadline_);
     if (deadline >= armed_until_) return;
     armed_until_ = deadline;
     const absl::Duration left = deadline - thread_.clock.Now();
@@ -183,6 +193,8 @@ class Connection final : public SessionOwner, public std::enable_shared_from_thi
     error_code ignored;
     if (end == HttpSession::End::kReset) {
       socket_.set_option(asio::socket_base::linger(true, 0), ignored);
+    } else if (!send_shut_down_) {
+      transport_->ShutdownSend();
     }
     socket_.close(ignored);
     timer_.cancel();
@@ -196,6 +208,7 @@ class Connection final : public SessionOwner, public std::enable_shared_from_thi
   const std::unique_ptr<Transport> transport_;
   asio::steady_timer timer_;
   absl::Time armed_until_ = absl::InfiniteFuture();
+  absl::Time handshake_deadline_ = absl::InfiniteFuture();
   HttpSession session_;
   Direction reading_;
   Direction writing_;
@@ -208,15 +221,18 @@ class Connection final : public SessionOwner, public std::enable_shared_from_thi
 
 }  // namespace
 
-void ServeConnection(asio::io_context& context, int descriptor, bool is_v6, ConnectionOrigin origin,
+void ServeConnection(asio::io_context& context, int descriptor, bool is_v6,
+                     TlsCredentials::Context tls, ConnectionOrigin origin,
                      HttpThreadState& thread) {
   tcp::socket socket(context);
   error_code error;
   socket.assign(is_v6 ? tcp::v6() : tcp::v4(), descriptor, error);
   CHECK(!error);
   ConfigureSocket(descriptor, thread.limits);
-  std::make_shared<Connection>(std::move(socket), MakePlainTransport(descriptor), std::move(origin),
-                               thread)
+  std::unique_ptr<Transport> transport = tls == nullptr
+                                             ? MakePlainTransport(descriptor)
+                                             : MakeTlsTransport(descriptor, std::move(tls));
+  std::make_shared<Connection>(std::move(socket), std::move(transport), std::move(origin), thread)
       ->Begin();
 }
 

@@ -169,6 +169,7 @@ class TcpAcceptor final : public Acceptor {
       peer.resize(length);
     }
     ServeConnection(context_, descriptor, is_v6_,
+                    listener_.tls == nullptr ? nullptr : listener_.tls->context(),
                     {traits_, listener_.any_origin, peer.address().to_string()}, thread_);
     return true;
   }

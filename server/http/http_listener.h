@@ -6,6 +6,7 @@
 #include "absl/status/statusor.h"
 #include "server/http/connection_count.h"
 #include "server/http/http_thread.h"
+#include "server/http/tls_credentials.h"
 
 namespace boost::asio {
 class io_context;
@@ -16,7 +17,8 @@ namespace spillway {
 struct HttpListener {
   std::string address = "127.0.0.1:8080";  // host:port, [v6]:port; port 0: any free one
   bool token_required = true;
-  bool any_origin = false;  // answers carry Access-Control-Allow-Origin: *
+  bool any_origin = false;              // answers carry Access-Control-Allow-Origin: *
+  std::shared_ptr<TlsCredentials> tls;  // null: plain HTTP
 };
 
 // A listening socket of one thread, and what becomes of the connections that arrive there.

@@ -19,6 +19,8 @@ HttpMetrics::HttpMetrics(MetricRegistry& registry)
       accept_failures_(registry.GetCounter(
           "spillway_http_accept_failures_total",
           "Connections that couldn't be taken yet because the process is out of descriptors.")),
+      handshake_failures_(registry.GetCounter("spillway_http_tls_handshake_failures_total",
+                                              "Connections that never got to speak TLS.")),
       evicted_(registry.GetCounter(
           "spillway_http_connections_evicted_total",
           "Connections closed while they waited for a request, to make room for new ones.")),

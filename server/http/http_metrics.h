@@ -19,6 +19,7 @@ class HttpMetrics {
   void ConnectionOpened() { connections_.Add(1); }
   void ConnectionClosed() { connections_.Add(-1); }
   void AcceptFailed() { accept_failures_.Add(1); }
+  void HandshakeFailed() { handshake_failures_.Add(1); }
   void ConnectionEvicted() { evicted_.Add(1); }
   void ConnectionRefused() { refused_.Add(1); }
   void ClientGone() { gone_.Add(1); }
@@ -31,6 +32,7 @@ class HttpMetrics {
   MetricRegistry& registry_;
   Gauge& connections_;
   Counter& accept_failures_;
+  Counter& handshake_failures_;
   Counter& evicted_;
   Counter& refused_;
   Counter& gone_;

@@ -26,6 +26,7 @@ class PlainTransport : public Transport {
                     IoResult::Status::kBlockedOnWrite);
   }
   void ShutdownSend() override { ::shutdown(descriptor_, SHUT_WR); }
+  bool established() const override { return true; }
 
  private:
   const int descriptor_;

@@ -4,6 +4,8 @@
 #include <memory>
 #include <string_view>
 
+#include "server/http/tls_credentials.h"
+
 namespace spillway {
 
 struct IoResult {
@@ -32,8 +34,13 @@ class Transport {
   virtual IoResult Write(std::string_view bytes) = 0;
   // Tells the peer that nothing more will come. What was written still arrives.
   virtual void ShutdownSend() = 0;
+  // Whether both sides have agreed on how to talk.
+  virtual bool established() const = 0;
 };
 
 std::unique_ptr<Transport> MakePlainTransport(int descriptor);
+
+// The server's side of TLS. The process must ignore SIGPIPE: OpenSSL writes with write().
+std::unique_ptr<Transport> MakeTlsTransport(int descriptor, TlsCredentials::Context context);
 
 }  // namespace spillway

@@ -73,6 +73,7 @@ class SocketClient {
     return head + ReadBytes(static_cast<size_t>(std::atoi(head.c_str() + at + 16)));
   }
 
+  int descriptor() const { return socket_; }
   bool was_reset() const { return reset_; }
   void Close() {
     if (socket_ >= 0) ::close(socket_);

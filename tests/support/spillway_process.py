@@ -8,6 +8,7 @@ import pathlib
 import re
 import secrets
 import signal
+import ssl
 import subprocess
 import threading
 import time
@@ -21,7 +22,7 @@ MODEL = pathlib.Path(
 READY_SECONDS_MAX = 120
 EXIT_SECONDS_MAX = 60
 
-_LISTENING = re.compile(r"listening on http://([\d.]+):(\d+)")
+_LISTENING = re.compile(r"listening on (https?)://([\d.]+):(\d+)")
 _METRIC = re.compile(r"^(\w+)(?:\{([^}]*)\})? ([^ ]+)$")
 
 
@@ -35,7 +36,7 @@ class SpillwayProcess:
         self.data_dir = pathlib.Path(data_dir)
         self.token = "sk-" + secrets.token_urlsafe(32)
         self.log_path = self.data_dir.with_suffix(".log")
-        self.host, self.port = None, None
+        self.scheme, self.host, self.port = None, None, None
         self.begun = time.monotonic()
         command = [
             str(BINARY), "serve", "--model", str(model), "--listen", "127.0.0.1:0", "--data-dir",
@@ -55,7 +56,8 @@ class SpillwayProcess:
                 log.flush()
                 match = _LISTENING.search(line)
                 if match and not self._listening.is_set():
-                    self.host, self.port = match.group(1), int(match.group(2))
+                    self.scheme = match.group(1)
+                    self.host, self.port = match.group(2), int(match.group(3))
                     self._listening.set()
         self._listening.set()  # the end of its output: nobody need wait any more
 
@@ -113,9 +115,13 @@ class SpillwayProcess:
 
     @property
     def base_url(self):
-        return f"http://{self.host}:{self.port}/v1"
+        return f"{self.scheme}://{self.host}:{self.port}/v1"
 
     def connection(self, timeout=120):
+        """To its first listener; whatever certificate it has is believed."""
+        if self.scheme == "https":
+            return http.client.HTTPSConnection(self.host, self.port, timeout=timeout,
+                                               context=ssl._create_unverified_context())
         return http.client.HTTPConnection(self.host, self.port, timeout=timeout)
 
     def get(self, path, headers=None):

@@ -1,10 +1,12 @@
 #include "server/auth/authenticator.h"
 
+#include <fstream>
 #include <string>
 #include <vector>
 
 #include "gtest/gtest.h"
 #include "server/auth/token.h"
+#include "tests/support/socket_dir.h"
 
 namespace spillway {
 namespace {
@@ -37,6 +39,27 @@ TEST(TokenTest, RecognisesHashes) {
   EXPECT_TRUE(IsSha256Hex(std::string(64, 'A')));
   EXPECT_FALSE(IsSha256Hex(std::string(63, 'a')));
   EXPECT_FALSE(IsSha256Hex(std::string(64, 'g')));
+}
+
+TEST(TokenTest, HashesAreReadFromAFile) {
+  const SocketDir folder;
+  const std::string path = folder.Path("hashes");
+  std::ofstream(path) << Sha256Hex("a") << "\n\n  " << Sha256Hex("b") << " \n";
+  const auto hashes = ReadTokenHashes({Sha256Hex("c")}, path);
+  ASSERT_TRUE(hashes.ok());
+  EXPECT_EQ(*hashes, (std::vector<std::string>{Sha256Hex("c"), Sha256Hex("a"), Sha256Hex("b")}));
+  std::ofstream(path) << "nonsense";
+  EXPECT_EQ(ReadTokenHashes({}, path).status().code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(ReadTokenHashes({}, folder.Path("gone")).status().code(), absl::StatusCode::kNotFound);
+}
+
+TEST(AuthenticatorTest, FixedTokensCanBeReplaced) {
+  Authenticator authenticator({Sha256Hex("old")});
+  EXPECT_TRUE(authenticator.Check("old").has_value());
+  authenticator.SetFixed({Sha256Hex("new")});
+  authenticator.Update({});
+  EXPECT_FALSE(authenticator.Check("old").has_value());
+  EXPECT_TRUE(authenticator.Check("new").has_value());
 }
 
 TEST(AuthenticatorTest, FindsTheTenantOfAToken) {

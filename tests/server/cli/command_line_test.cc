@@ -72,6 +72,24 @@ TEST(CommandLineTest, RepeatedOptions) {
   EXPECT_THAT(options.token_sha256, ElementsAre("ab"));
 }
 
+TEST(CommandLineTest, ListenersSpeakTlsWithACertificate) {
+  EXPECT_TRUE(ParseListenAddress("0.0.0.0:443", true).tls);
+  EXPECT_FALSE(ParseListenAddress("0.0.0.0:443", false).tls);
+  const ListenAddress plain = ParseListenAddress("http://127.0.0.1:80", true);
+  EXPECT_FALSE(plain.tls);
+  EXPECT_EQ(plain.address, "127.0.0.1:80");
+  EXPECT_TRUE(ParseListenAddress("https://[::1]:443", false).tls);
+  auto options = std::get<ServeOptions>(Parse({"serve", "--tls-cert", "c.pem"}));
+  EXPECT_THAT(std::string(CheckServeOptions(options).message()), HasSubstr("give both"));
+  options.tls_key = "k.pem";
+  EXPECT_TRUE(CheckServeOptions(options).ok());
+  options = std::get<ServeOptions>(Parse({"serve", "--listen", "https://0.0.0.0:443"}));
+  EXPECT_THAT(std::string(CheckServeOptions(options).message()), HasSubstr("needs --tls-cert"));
+  options = std::get<ServeOptions>(Parse(
+      {"serve", "--no-auth", "--listen", "http://127.0.0.1:1", "--listen", "http://[::1]:1"}));
+  EXPECT_TRUE(CheckServeOptions(options).ok());
+}
+
 TEST(CommandLineTest, TrustedProxiesAreNetworks) {
   auto options = std::get<ServeOptions>(
       Parse({"serve", "--trusted-proxy", "127.0.0.1", "--trusted-proxy", "fd00::/8"}));

@@ -1,0 +1,238 @@
+#include "server/front_door.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <random>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "common/logging.h"
+#include "common/status_macros.h"
+#include "server/auth/request_gate.h"
+#include "server/auth/token.h"
+#include "server/dialects/openai_dialect.h"
+#include "server/dialects/openai_error.h"
+#include "server/dialects/operations_routes.h"
+#include "server/http/ip_address.h"
+#include "server/http/route_table.h"
+#include "server/worker_commands.h"
+
+namespace spillway {
+namespace {
+
+constexpr absl::Duration kRefresh = absl::Seconds(1);  // of tokens and files
+constexpr absl::Duration kRouterTick = absl::Milliseconds(50);
+constexpr absl::Duration kDrainPoll = absl::Milliseconds(20);
+constexpr absl::Duration kWorkerGrace = absl::Seconds(5);
+
+OpenAiOptions DialectOptions(uint64_t id_seed) {
+  OpenAiOptions options;
+  options.fingerprint = "spillway-" SPILLWAY_VERSION;
+  options.id_seed = id_seed;
+  return options;
+}
+
+}  // namespace
+
+struct FrontDoorThread {
+  FrontDoorThread(HttpServer& server, int32_t thread, uint64_t id_seed, Router& router,
+                  const RequestGate& gate, const Clock& clock, const MetricRegistry& metrics,
+                  const std::atomic<bool>& draining)
+      : shard(router.MakeShard(server.Poster(thread))),
+        openai(DialectOptions(id_seed), router, *shard, clock),
+        routes(gate, FormatOpenAiError) {
+    AddOperationsRoutes(routes, router, metrics, draining);
+    openai.AddRoutes(routes);
+    server.SetHandler(thread, routes);
+    server.RunEvery(thread, kRouterTick, [this] { shard->Tick(); });
+  }
+
+  std::unique_ptr<RouterShard> shard;
+  OpenAiDialect openai;
+  RouteTable routes;
+};
+
+FrontDoor::FrontDoor(const ServeOptions& options, RuntimeFolder folder, Parts parts)
+    : options_(options),
+      has_terminal_(::isatty(STDIN_FILENO) == 1),
+      store_(std::move(parts.store)),
+      authenticator_(parts.token_hashes),
+      failures_(FailureLimits()),
+      folder_(std::move(folder)),
+      tls_(parts.tls),
+      worker_commands_(WorkerCommands(options, folder_.path())),
+      token_hashes_read_(StampOf(options.token_sha256_file)),
+      server_(ServerOptions(parts), clock_, metrics_),
+      router_(MakeRouter(RouterLimits(), clock_, metrics_)),
+      supervisor_(worker_commands_, RestartPolicy(), clock_),
+      plan_(options.drain_delay, options.grace) {
+  const RequestGate gate = MakeRequestGate(authenticator_, failures_, clock_, FormatOpenAiError);
+  std::mt19937_64 seeds(parts.random_seed + 1);
+  for (int32_t i = 0; i < options.http_threads; ++i) {
+    threads_.push_back(std::make_unique<FrontDoorThread>(server_, i, seeds(), *router_, gate,
+                                                         clock_, metrics_, draining_));
+  }
+}
+
+FrontDoor::~FrontDoor() {
+  server_.Stop();
+  router_->Shutdown();
+  supervisor_.Stop(kWorkerGrace);
+}
+
+absl::Status FrontDoor::Start() {
+  RETURN_IF_ERROR(RefreshTokens());
+  RETURN_IF_ERROR(server_.Start());
+  RETURN_IF_ERROR(supervisor_.Start());
+  for (const WorkerCommand& command : worker_commands_) {
+    router_->AddReplica(command.name, "unix:" + command.socket_path, command.model_name);
+  }
+  for (size_t i = 0; i < options_.workers_elsewhere.size(); ++i) {
+    router_->AddReplica(absl::StrCat("elsewhere-", i), options_.workers_elsewhere[i], "");
+  }
+  const std::vector<std::string> addresses = server_.bound_addresses();
+  for (size_t i = 0; i < addresses.size(); ++i) {
+    const bool tls = ParseListenAddress(options_.listen[i], tls_ != nullptr).tls;
+    std::printf("listening on %s://%s\n", tls ? "https" : "http", addresses[i].c_str());
+  }
+  if (!options_.no_auth && authenticator_.empty()) {
+    std::printf("no tokens yet; make one with: spillway token create NAME\n");
+  }
+  std::fflush(stdout);
+  return absl::OkStatus();
+}
+
+absl::Status FrontDoor::Run(const sigset_t& signals) {
+  while (plan_.phase() != ServingPhase::kStopped) {
+    OnSignal(WaitForSignal(signals));
+    supervisor_.Poll();
+    RETURN_IF_ERROR(supervisor_.load_failure());
+    if (clock_.Now() >= next_refresh_) {
+      ReloadFiles(/*forced=*/false);
+      if (absl::Status status = RefreshTokens(); !status.ok()) {
+        LogWarning(absl::StrCat("the tokens known so far stay: ", status.message()));
+      }
+    }
+    AnnounceReadiness();
+    plan_.OnTick(clock_.Now(), plan_.phase() == ServingPhase::kDraining &&
+                                   server_.WaitUntilIdle(absl::ZeroDuration()));
+    EnterPhase();
+  }
+  return absl::OkStatus();
+}
+
+HttpServerOptions FrontDoor::ServerOptions(const Parts& parts) const {
+  HttpServerOptions server;
+  for (const std::string& listen : options_.listen) {
+    const ListenAddress listener = ParseListenAddress(listen, parts.tls != nullptr);
+    server.listeners.push_back({.address = listener.address,
+                                .token_required = !options_.no_auth,
+                                // A page of any site may call if it has a token.
+                                .any_origin = !options_.no_auth,
+                                .tls = listener.tls ? parts.tls : nullptr});
+  }
+  server.threads = options_.http_threads;
+  for (const std::string& network : options_.trusted_proxies) {
+    server.trusted_proxies.push_back(IpNetwork::Parse(network).value());
+  }
+  server.limits = parts.limits;
+  server.id_seed = parts.random_seed;
+  return server;
+}
+
+absl::Status FrontDoor::RefreshTokens() {
+  next_refresh_ = clock_.Now() + kRefresh;
+  if (options_.no_auth) return absl::OkStatus();
+  ASSIGN_OR_RETURN(const std::vector<TokenRecord> tokens, store_->ListTokens());
+  authenticator_.Update(tokens);
+  return absl::OkStatus();
+}
+
+void FrontDoor::OnSignal(int signal) {
+  if (signal == SIGTERM) plan_.OnTerminate(clock_.Now());
+  if (signal == SIGINT) plan_.OnInterrupt(clock_.Now());
+  if (signal != SIGHUP) return;
+  // It says "read your files again", but also "your terminal is gone".
+  if (has_terminal_ && ::isatty(STDIN_FILENO) != 1) {
+    plan_.OnInterrupt(clock_.Now());
+    return;
+  }
+  LogInfo("reading files again");
+  ReloadFiles(/*forced=*/true);
+  next_refresh_ = clock_.Now();
+}
+
+void FrontDoor::ReloadFiles(bool forced) {
+  if (tls_ != nullptr && (forced || tls_->HaveChanged())) ReloadTls();
+  if (options_.token_sha256_file.empty()) return;
+  if (forced || StampOf(options_.token_sha256_file) != token_hashes_read_) ReloadTokenHashes();
+}
+
+void FrontDoor::ReloadTls() {
+  if (absl::Status status = tls_->Reload(); !status.ok()) {
+    LogError(absl::StrCat("the TLS certificate known so far stays: ", status.message()));
+    return;
+  }
+  LogInfo(absl::StrCat("read the TLS certificate ", tls_->files().certificate,
+                       " again; it is valid until ",
+                       absl::FormatTime(tls_->expires(), absl::UTCTimeZone())));
+}
+
+void FrontDoor::ReloadTokenHashes() {
+  token_hashes_read_ = StampOf(options_.token_sha256_file);
+  absl::StatusOr<std::vector<std::string>> hashes =
+      ReadTokenHashes(options_.token_sha256, options_.token_sha256_file);
+  if (hashes.ok()) {
+    authenticator_.SetFixed(*hashes);
+    LogInfo(absl::StrCat("read ", options_.token_sha256_file, " again"));
+  } else {
+    LogError(absl::StrCat("the tokens known so far stay: ", hashes.status().message()));
+  }
+}
+
+// The signal that came, 0 when something else is due.
+int FrontDoor::WaitForSignal(const sigset_t& signals) {
+  absl::Time wake = std::min({next_refresh_, supervisor_.next_start(), plan_.next_tick()});
+  if (plan_.phase() == ServingPhase::kDraining || AwaitsModels()) {
+    wake = std::min(wake, clock_.Now() + kDrainPoll);
+  }
+  const timespec wait = absl::ToTimespec(std::max(absl::ZeroDuration(), wake - clock_.Now()));
+  const int signal = ::sigtimedwait(&signals, nullptr, &wait);
+  return signal > 0 ? signal : 0;
+}
+
+// Whether a model has not been ready so far. Attached workers tell their models only then.
+bool FrontDoor::AwaitsModels() const {
+  return announced_.size() < std::max<size_t>(options_.models.size(), 1);
+}
+
+// Says once for each model that it is there.
+void FrontDoor::AnnounceReadiness() {
+  if (!AwaitsModels()) return;
+  for (const ModelInfo& model : router_->Models()) {
+    if (!announced_.insert(model.name).second) continue;
+    std::printf("ready: model %s, context %d tokens\n", model.name.c_str(),
+                model.context_tokens_max);
+    std::fflush(stdout);
+  }
+}
+
+void FrontDoor::EnterPhase() {
+  if (plan_.phase() == entered_) return;
+  entered_ = plan_.phase();
+  draining_ = true;
+  if (entered_ == ServingPhase::kDelaying) {
+    LogInfo(absl::StrCat("shutting down; still serving for ",
+                         absl::FormatDuration(options_.drain_delay)));
+  }
+  if (entered_ == ServingPhase::kDraining) {
+    LogInfo(absl::StrCat("draining: running answers have ", absl::FormatDuration(options_.grace),
+                         " to end"));
+    router_->SetDraining(true);
+    server_.StopAccepting();
+  }
+}
+
+}  // namespace spillway
