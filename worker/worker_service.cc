@@ -55,6 +55,9 @@ class WorkerService::Impl : public wire::Worker::CallbackService {
   grpc::ServerUnaryReactor* Control(grpc::CallbackServerContext* context,
                                     const wire::ControlRequest* request,
                                     wire::ControlReply* reply) override;
+  grpc::ServerUnaryReactor* Embed(grpc::CallbackServerContext* context,
+                                  const wire::EmbedRequest* request,
+                                  wire::EmbedReply* reply) override;
 
   void SetDraining(bool draining) EXCLUDES(mutex_) {
     MutexLock lock(mutex_);
@@ -130,6 +133,7 @@ grpc::ServerUnaryReactor* WorkerService::Impl::Describe(grpc::CallbackServerCont
   reply->set_vocabulary_size(tokenizer_.vocabulary_size());
   reply->set_has_chat_template(info_.has_chat_template);
   for (TokenId token : tokenizer_.end_of_text()) reply->add_end_of_text_token_ids(token);
+  reply->add_capabilities(wire::CAPABILITY_GENERATE);
   grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
   reactor->Finish(grpc::Status::OK);
   return reactor;
@@ -188,6 +192,14 @@ grpc::ServerUnaryReactor* WorkerService::Impl::Control(grpc::CallbackServerConte
     LoadToWire(load_, draining_, *reply->mutable_load());
   }
   reactor->Finish(grpc::Status::OK);
+  return reactor;
+}
+
+grpc::ServerUnaryReactor* WorkerService::Impl::Embed(grpc::CallbackServerContext* context,
+                                                     const wire::EmbedRequest*, wire::EmbedReply*) {
+  grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
+  reactor->Finish(grpc::Status(grpc::StatusCode::UNIMPLEMENTED,
+                               info_.model_name + " is not an embedding model"));
   return reactor;
 }
 

@@ -32,7 +32,7 @@ LAYERS = {
 
 # Where the wire's generated code may be seen. The engine builds without gRPC.
 PROTO_USERS = re.compile(
-    r"worker/(worker_service|main\.cc)|router/worker_(upstream|wire)|server/grpc/|tests/|bench/")
+    r"worker/(worker_service|embedding_service|main\.cc)|router/worker_(upstream|wire)|server/grpc/|tests/|bench/")
 
 DIALECTS = ("openai", "ollama", "anthropic", "eas")
 

@@ -552,6 +552,17 @@ TEST(WorkerServiceTest, DescribeTellsTheModel) {
   EXPECT_EQ(description.model_name(), "alphabet");
   EXPECT_EQ(description.context_tokens_max(), 123);
   EXPECT_EQ(description.end_of_text_token_ids(0), kByteVocabularyEnd);
+  ASSERT_EQ(description.capabilities_size(), 1);
+  EXPECT_EQ(description.capabilities(0), wire::CAPABILITY_GENERATE);
+}
+
+TEST(WorkerServiceTest, ATextModelDoesNotEmbed) {
+  ServedWorker worker(Alphabet);
+  wire::EmbedReply reply;
+  grpc::ClientContext context;
+  const grpc::Status status = worker.stub().Embed(&context, {}, &reply);
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::UNIMPLEMENTED);
+  EXPECT_EQ(status.error_message(), "alphabet is not an embedding model");
 }
 
 }  // namespace
