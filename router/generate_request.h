@@ -22,13 +22,14 @@ struct ChatPrompt {
 };
 
 struct SamplingOptions {
-  float temperature = 1.0f;
-  float top_p = 1.0f;
-  int32_t top_k = 0;
-  float min_p = 0.0f;
+  // Those that may be none are then as the model's files say, else 1, 1, 0 (all), 0 and 1.
+  std::optional<float> temperature;
+  std::optional<float> top_p;
+  std::optional<int32_t> top_k;
+  std::optional<float> min_p;
   float presence_penalty = 0.0f;
   float frequency_penalty = 0.0f;
-  float repetition_penalty = 1.0f;
+  std::optional<float> repetition_penalty;
   std::map<int32_t, float> logit_bias;
   std::optional<uint64_t> seed;  // none: the router draws one, so that a rerun can't differ
   // -1: no log-probabilities; 0: the sampled token's; n: also those of the n likeliest.

@@ -36,14 +36,16 @@ void SetPrompt(const SequenceSubmission& submission, wire::Prompt& prompt) {
 }
 
 void SetSampling(const SamplingOptions& options, uint64_t seed, wire::SamplingParams& out) {
-  out.set_temperature(options.temperature);
-  out.set_top_p(options.top_p);
-  out.set_top_k(options.top_k);
-  out.set_min_p(options.min_p);
+  if (options.temperature.has_value()) out.set_temperature(*options.temperature);
+  if (options.top_p.has_value()) out.set_top_p(*options.top_p);
+  if (options.top_k.has_value()) out.set_top_k(*options.top_k);
+  if (options.min_p.has_value()) out.set_min_p(*options.min_p);
+  if (options.repetition_penalty.has_value()) {
+    out.set_repetition_penalty(*options.repetition_penalty);
+  }
   out.set_seed(seed);
   out.set_presence_penalty(options.presence_penalty);
   out.set_frequency_penalty(options.frequency_penalty);
-  out.set_repetition_penalty(options.repetition_penalty);
   for (const auto& [token, bias] : options.logit_bias) (*out.mutable_logit_bias())[token] = bias;
   if (options.top_logprobs >= 0) out.set_top_logprobs(options.top_logprobs);
 }

@@ -109,7 +109,8 @@ void WorkerService::Impl::Connect(EngineLoop& engine) {
       limits_.submissions_max,
       SpecContext{.prompts = prompts_,
                   .vocabulary_size = tokenizer_.vocabulary_size(),
-                  .sequence_tokens_max = info_.context_tokens_max},
+                  .sequence_tokens_max = info_.context_tokens_max,
+                  .sampling_defaults = info_.sampling_defaults},
       PromptThread::Handlers{
           .wanted = [this](SequenceId id) { return IsWanted(id); },
           .ready = [this](EngineRequest request) { OnPromptReady(std::move(request)); },
@@ -134,6 +135,7 @@ grpc::ServerUnaryReactor* WorkerService::Impl::Describe(grpc::CallbackServerCont
   reply->set_has_chat_template(info_.has_chat_template);
   for (TokenId token : tokenizer_.end_of_text()) reply->add_end_of_text_token_ids(token);
   reply->add_capabilities(wire::CAPABILITY_GENERATE);
+  DefaultsToWire(info_.sampling_defaults, *reply->mutable_sampling_defaults());
   grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
   reactor->Finish(grpc::Status::OK);
   return reactor;

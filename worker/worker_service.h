@@ -8,6 +8,7 @@
 #include "worker/engine_loop.h"
 #include "worker/prompt_builder.h"
 #include "worker/router_session_limits.h"
+#include "worker/sampling/sampling_params.h"
 #include "worker/text/tokenizer.h"
 
 namespace grpc {
@@ -38,6 +39,7 @@ struct WorkerInfo {
   int32_t kv_block_tokens = 0;
   int32_t kv_blocks_total = 0;
   bool has_chat_template = false;
+  SamplingParams sampling_defaults = {};  // of a request that doesn't say
 };
 
 // The gRPC face of a worker: tokenizes what routers submit, hands it to the engine, and sends back

@@ -16,16 +16,16 @@ constexpr size_t kStopStringBytesMax = 4096;
 
 double Milliseconds(absl::Duration duration) { return absl::ToDoubleMilliseconds(duration); }
 
-SamplingParams SamplingFromWire(const wire::SamplingParams& from) {
-  SamplingParams params;
-  params.temperature = from.temperature();
-  params.top_p = from.top_p() == 0 ? 1.0f : from.top_p();
-  params.top_k = from.top_k();
-  params.min_p = from.min_p();
+SamplingParams SamplingFromWire(const wire::SamplingParams& from, const SamplingParams& defaults) {
+  SamplingParams params = defaults;
+  if (from.has_temperature()) params.temperature = from.temperature();
+  if (from.has_top_p()) params.top_p = from.top_p();
+  if (from.has_top_k()) params.top_k = from.top_k();
+  if (from.has_min_p()) params.min_p = from.min_p();
+  if (from.has_repetition_penalty()) params.repetition_penalty = from.repetition_penalty();
   params.seed = from.seed();
   params.presence_penalty = from.presence_penalty();
   params.frequency_penalty = from.frequency_penalty();
-  params.repetition_penalty = from.repetition_penalty() == 0 ? 1.0f : from.repetition_penalty();
   params.logit_bias.assign(from.logit_bias().begin(), from.logit_bias().end());
   // A protobuf map has no order of its own.
   std::sort(params.logit_bias.begin(), params.logit_bias.end());
@@ -62,10 +62,10 @@ SpecRefusal InvalidField(std::string field, const std::string& message) {
   return refusal;
 }
 
-SpecRefusal ReadSampling(const wire::SamplingParams& from, int32_t vocabulary_size,
+SpecRefusal ReadSampling(const wire::SamplingParams& from, const SpecContext& context,
                          EngineRequest& request) {
-  request.sampling = SamplingFromWire(from);
-  if (const absl::Status valid = request.sampling.Validate(vocabulary_size); !valid.ok()) {
+  request.sampling = SamplingFromWire(from, context.sampling_defaults);
+  if (const absl::Status valid = request.sampling.Validate(context.vocabulary_size); !valid.ok()) {
     const std::string message(valid.message());
     const size_t field_size = message.find(' ');  // SamplingParams::Validate() promises it
     return InvalidField(message.substr(0, field_size), message.substr(field_size));
@@ -128,7 +128,7 @@ SpecRefusal RequestFromWire(const wire::GenerateSpec& spec, const SpecContext& c
                             SequenceId id, absl::Time arrival, EngineRequest& request) {
   request.id = id;
   request.arrival = arrival;
-  SpecRefusal refusal = ReadSampling(spec.sampling(), context.vocabulary_size, request);
+  SpecRefusal refusal = ReadSampling(spec.sampling(), context, request);
   if (refusal.status.ok()) refusal = ReadStops(spec, context.vocabulary_size, request);
   if (!refusal.status.ok()) return refusal;
   absl::StatusOr<BuiltPrompt> prompt = context.prompts.Build(PromptFromWire(spec.prompt()));
@@ -193,6 +193,14 @@ void EventToWire(EngineEvent& event, const Tokenizer& tokenizer, wire::SequenceE
   } else if (const auto* failed = std::get_if<FailedEvent>(&event.what)) {
     RefusalToWire({.status = failed->status, .reason = failed->reason}, to);
   }
+}
+
+void DefaultsToWire(const SamplingParams& defaults, wire::SamplingParams& to) {
+  to.set_temperature(defaults.temperature);
+  to.set_top_p(defaults.top_p);
+  to.set_top_k(defaults.top_k);
+  to.set_min_p(defaults.min_p);
+  to.set_repetition_penalty(defaults.repetition_penalty);
 }
 
 void LoadToWire(const EngineLoad& load, bool draining, wire::WorkerLoad& to) {

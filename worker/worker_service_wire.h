@@ -28,7 +28,8 @@ struct SpecRefusal {
 struct SpecContext {
   const PromptBuilder& prompts;
   int32_t vocabulary_size = 0;
-  int32_t sequence_tokens_max = 0;  // prompt and output together
+  int32_t sequence_tokens_max = 0;        // prompt and output together
+  SamplingParams sampling_defaults = {};  // for what the spec leaves open
 };
 
 PromptSource PromptFromWire(const wire::Prompt& prompt);
@@ -41,6 +42,9 @@ SpecRefusal RequestFromWire(const wire::GenerateSpec& spec, const SpecContext& c
 
 // Fills `to` but for the sequence id. Moves out of `event`.
 void EventToWire(EngineEvent& event, const Tokenizer& tokenizer, wire::SequenceEvent& to);
+
+// What Describe tells: the fields that a spec may leave open.
+void DefaultsToWire(const SamplingParams& defaults, wire::SamplingParams& to);
 
 void LoadToWire(const EngineLoad& load, bool draining, wire::WorkerLoad& to);
 

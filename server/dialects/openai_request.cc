@@ -41,7 +41,7 @@ void ReadSampling(FieldReader& reader, const OpenAiLimits& limits, GenerateReque
     sampling.temperature = static_cast<float>(*value);
   }
   if (const auto value = reader.Number("top_p", 0, 1)) {
-    // OpenAI takes 0 for "only the likeliest token"; on the wire to the worker 0 means unset.
+    // OpenAI takes 0 for "only the likeliest token"; the worker's range begins above it.
     sampling.top_p = std::max(static_cast<float>(*value), 1e-6f);
   }
   if (const auto value = reader.Integer("top_k", -1, kTokenIdMax)) {

@@ -68,6 +68,20 @@ TEST(ToGenerateSpec, CarriesAllThatARerunNeeds) {
   EXPECT_EQ(spec.resumed_content_bytes(), 6);
 }
 
+TEST(ToGenerateSpec, LeavesTheModelsDefaultsOpen) {
+  GenerateRequest request;
+  request.sampling.temperature = 0.0f;
+
+  const wire::GenerateSpec spec = ToGenerateSpec({.request = request});
+
+  EXPECT_TRUE(spec.sampling().has_temperature());
+  EXPECT_EQ(spec.sampling().temperature(), 0);
+  EXPECT_FALSE(spec.sampling().has_top_p());
+  EXPECT_FALSE(spec.sampling().has_top_k());
+  EXPECT_FALSE(spec.sampling().has_min_p());
+  EXPECT_FALSE(spec.sampling().has_repetition_penalty());
+}
+
 TEST(ToGenerateSpec, AsksForLogprobsOnlyWhereTheRequestDoes) {
   GenerateRequest request;
   request.sampling.top_logprobs = 0;

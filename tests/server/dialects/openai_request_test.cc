@@ -37,15 +37,19 @@ std::string Messages(const std::string& messages) {
   return std::get<ChatPrompt>(std::get<OpenAiRequest>(result).generate.prompt).messages_json;
 }
 
-TEST(OpenAiRequestTest, DefaultsAreOpenAis) {
+TEST(OpenAiRequestTest, WhatIsNotSaidIsLeftOpen) {
   const OpenAiRequest request = Chat("");
   EXPECT_EQ(request.generate.model, "");
   EXPECT_FALSE(request.stream);
   EXPECT_FALSE(request.include_usage);
   EXPECT_EQ(request.generate.choices, 1);
   EXPECT_EQ(request.generate.new_tokens_max, 0);
-  EXPECT_EQ(request.generate.sampling.temperature, 1.0f);
-  EXPECT_EQ(request.generate.sampling.top_p, 1.0f);
+  // The model's files decide (docs/decisions/0011-sampling-defaults.md).
+  EXPECT_FALSE(request.generate.sampling.temperature.has_value());
+  EXPECT_FALSE(request.generate.sampling.top_p.has_value());
+  EXPECT_FALSE(request.generate.sampling.top_k.has_value());
+  EXPECT_FALSE(request.generate.sampling.min_p.has_value());
+  EXPECT_FALSE(request.generate.sampling.repetition_penalty.has_value());
   EXPECT_FALSE(request.generate.sampling.seed.has_value());
   EXPECT_TRUE(std::get<ChatPrompt>(request.generate.prompt).add_generation_prompt);
 }

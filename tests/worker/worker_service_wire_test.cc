@@ -1,0 +1,77 @@
+#include "worker/worker_service_wire.h"
+
+#include <memory>
+#include <string>
+
+#include "gtest/gtest.h"
+#include "tests/support/byte_vocabulary.h"
+
+namespace spillway {
+namespace {
+
+class WorkerServiceWireTest : public ::testing::Test {
+ protected:
+  EngineRequest Read(const wire::GenerateSpec& spec) {
+    EngineRequest request;
+    const SpecRefusal refusal = RequestFromWire(spec,
+                                                {.prompts = prompts_,
+                                                 .vocabulary_size = kByteVocabularySize,
+                                                 .sequence_tokens_max = 100,
+                                                 .sampling_defaults = defaults_},
+                                                SequenceId{1}, absl::UnixEpoch(), request);
+    EXPECT_TRUE(refusal.status.ok()) << refusal.status;
+    return request;
+  }
+  static wire::GenerateSpec TextSpec() {
+    wire::GenerateSpec spec;
+    spec.mutable_prompt()->set_text("a");
+    return spec;
+  }
+
+  const std::unique_ptr<Tokenizer> tokenizer_ = *Tokenizer::Create(ByteVocabulary());
+  const PromptBuilder prompts_{*tokenizer_, nullptr};
+  SamplingParams defaults_;
+};
+
+TEST_F(WorkerServiceWireTest, WhatASpecLeavesOpenIsTheModels) {
+  defaults_ = {
+      .temperature = 0.6f, .top_p = 0.9f, .top_k = 20, .min_p = 0.1f, .repetition_penalty = 1.5f};
+
+  const SamplingParams sampling = Read(TextSpec()).sampling;
+
+  EXPECT_EQ(sampling.temperature, 0.6f);
+  EXPECT_EQ(sampling.top_p, 0.9f);
+  EXPECT_EQ(sampling.top_k, 20);
+  EXPECT_EQ(sampling.min_p, 0.1f);
+  EXPECT_EQ(sampling.repetition_penalty, 1.5f);
+}
+
+TEST_F(WorkerServiceWireTest, WhatASpecSaysCountsAlsoWhereItIsZero) {
+  defaults_ = {.temperature = 0.6f, .top_k = 20, .min_p = 0.1f};
+  wire::GenerateSpec spec = TextSpec();
+  spec.mutable_sampling()->set_temperature(0);
+  spec.mutable_sampling()->set_top_k(0);
+  spec.mutable_sampling()->set_min_p(0);
+  spec.mutable_sampling()->set_top_p(0.5f);
+  spec.mutable_sampling()->set_repetition_penalty(2);
+
+  const SamplingParams sampling = Read(spec).sampling;
+
+  EXPECT_EQ(sampling.temperature, 0);
+  EXPECT_EQ(sampling.top_k, 0);
+  EXPECT_EQ(sampling.min_p, 0);
+  EXPECT_EQ(sampling.top_p, 0.5f);
+  EXPECT_EQ(sampling.repetition_penalty, 2);
+}
+
+TEST_F(WorkerServiceWireTest, DefaultsAreTold) {
+  wire::SamplingParams told;
+  DefaultsToWire({.temperature = 0.6f, .top_k = 20}, told);
+  EXPECT_EQ(told.temperature(), 0.6f);
+  EXPECT_EQ(told.top_k(), 20);
+  EXPECT_EQ(told.top_p(), 1);
+  EXPECT_TRUE(told.has_repetition_penalty());
+}
+
+}  // namespace
+}  // namespace spillway
