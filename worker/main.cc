@@ -10,8 +10,11 @@
 #include <fstream>
 #include <future>
 #include <memory>
+#include <span>
 #include <string>
 #include <thread>
+#include <utility>
+#include <vector>
 
 #include "CLI/CLI.hpp"
 #include "absl/strings/str_cat.h"
@@ -23,11 +26,13 @@
 #include "common/status_macros.h"
 #include "grpcpp/grpcpp.h"
 #include "grpcpp/health_check_service_interface.h"
+#include "worker/cpu_encoder.h"
 #include "worker/cpu_executor.h"
+#include "worker/embedding_engine.h"
+#include "worker/embedding_service.h"
+#include "worker/embedding_tokenizer.h"
 #include "worker/engine_loop.h"
-#include "worker/model/gguf.h"
-#include "worker/model/gguf_tokenizer.h"
-#include "worker/model/model_spec.h"
+#include "worker/model/model_files.h"
 #include "worker/prompt_builder.h"
 #include "worker/text/chat_template.h"
 #include "worker/text/tokenizer.h"
@@ -46,46 +51,89 @@ struct Flags {
   CpuExecutorOptions executor;
 };
 
-// What is made from the model file. Immutable once loaded, but for the executor.
-struct Model {
-  ModelSpec spec;
+// A text model, ready to run. Immutable once loaded, but for the executor.
+struct Decoder {
+  std::string name;
+  std::string architecture;
   std::string hash;
+  int32_t context_tokens_max = 0;  // the model's own
   std::unique_ptr<Tokenizer> tokenizer;
-  std::unique_ptr<ChatTemplate> chat_template;  // null: the file has none
+  std::unique_ptr<ChatTemplate> chat_template;  // null: the files have none
+  SamplingParams sampling_defaults;
   std::unique_ptr<Executor> executor;
 };
 
-absl::StatusOr<std::unique_ptr<ChatTemplate>> LoadChatTemplate(const GgufFile& file,
-                                                               const Tokenizer& tokenizer) {
-  ASSIGN_OR_RETURN(const std::string source, ChatTemplateFromGguf(file));
-  if (source.empty()) return nullptr;
-  const auto text_of = [&tokenizer](TokenId token) {
-    return token < 0 ? std::string() : std::string(tokenizer.TokenBytes(token));
-  };
-  return ChatTemplate::Parse(source, text_of(tokenizer.bos()), text_of(tokenizer.eos()));
+// An embedding model likewise.
+struct Encoder {
+  std::string name;
+  std::string hash;
+  std::unique_ptr<Tokenizer> tokenizer;
+  std::unique_ptr<EmbeddingTokenizer> texts;
+  std::unique_ptr<CpuEncoder> encoder;
+};
+
+// The default one, or the only one; null: there is none.
+absl::StatusOr<std::unique_ptr<ChatTemplate>> ParseChatTemplate(ChatTemplateFiles files) {
+  if (files.templates.empty()) return nullptr;
+  const NamedTemplate& chosen = files.templates.front();
+  if (chosen.name != "default" && files.templates.size() > 1) {
+    LogWarning(absl::StrCat("none of the model's ", files.templates.size(),
+                            " chat templates is called default; chats are refused"));
+    return nullptr;
+  }
+  auto parsed = ChatTemplate::Parse(chosen.source, std::move(files.tokens));
+  if (parsed.ok()) return parsed;
+  return absl::Status(parsed.status().code(), absl::StrCat("the chat template \"", chosen.name,
+                                                           "\": ", parsed.status().message()));
 }
 
-absl::StatusOr<Model> LoadModel(const Flags& flags) {
-  ASSIGN_OR_RETURN(std::unique_ptr<GgufFile> file, GgufFile::Open(flags.model));
-  Model model;
-  ASSIGN_OR_RETURN(model.spec, ModelSpecFromGguf(*file));
-  model.spec.name = flags.model_name.empty() ? ModelNameFromPath(flags.model) : flags.model_name;
-  model.hash = file->HeaderHash();
+// The tokenizer and what else is text, from the same files.
+absl::Status LoadText(const DecoderFiles& files, Decoder& decoder) {
+  ASSIGN_OR_RETURN(TokenizerSpec spec, files.ReadTokenizer());
+  ASSIGN_OR_RETURN(ChatTemplateFiles templates, files.ReadChatTemplates(spec));
+  ASSIGN_OR_RETURN(decoder.chat_template, ParseChatTemplate(std::move(templates)));
+  ASSIGN_OR_RETURN(decoder.sampling_defaults, files.ReadSamplingDefaults());
+  ASSIGN_OR_RETURN(decoder.tokenizer, Tokenizer::Create(std::move(spec)));
+  return absl::OkStatus();
+}
+
+absl::StatusOr<Decoder> LoadDecoder(const DecoderFiles& files, const Flags& flags) {
+  Decoder decoder;
+  decoder.name = flags.model_name;
+  decoder.architecture = files.spec().architecture;
+  decoder.hash = files.tensors().HeaderHash();
+  decoder.context_tokens_max = files.spec().context_tokens_max;
   // The weights are repacked by the executor's threads; the vocabulary meanwhile by this one.
-  auto executor = std::async(std::launch::async,
-                             [&] { return MakeCpuExecutor(model.spec, *file, flags.executor); });
-  absl::StatusOr<std::unique_ptr<Tokenizer>> tokenizer = [&] {
-    absl::StatusOr<TokenizerSpec> spec = TokenizerSpecFromGguf(*file);
-    return spec.ok() ? Tokenizer::Create(*std::move(spec))
-                     : absl::StatusOr<std::unique_ptr<Tokenizer>>(spec.status());
-  }();
+  auto executor = std::async(std::launch::async, [&] {
+    return MakeCpuExecutor(files.spec(), files.tensors(), flags.executor);
+  });
+  const absl::Status text = LoadText(files, decoder);
   absl::StatusOr<std::unique_ptr<Executor>> made = executor.get();
-  RETURN_IF_ERROR(tokenizer.status());
+  RETURN_IF_ERROR(text);
   RETURN_IF_ERROR(made.status());
-  model.tokenizer = *std::move(tokenizer);
-  model.executor = *std::move(made);
-  ASSIGN_OR_RETURN(model.chat_template, LoadChatTemplate(*file, *model.tokenizer));
-  return model;
+  decoder.executor = *std::move(made);
+  return decoder;
+}
+
+absl::StatusOr<Encoder> LoadEncoder(const EncoderFiles& files, const Flags& flags) {
+  Encoder encoder;
+  encoder.name = flags.model_name;
+  encoder.hash = files.tensors().HeaderHash();
+  ASSIGN_OR_RETURN(encoder.encoder, CpuEncoder::Make(files.spec(), files.tensors(),
+                                                     {.threads = flags.executor.threads}));
+  ASSIGN_OR_RETURN(TokenizerSpec spec, files.ReadTokenizer());
+  const std::vector<TokenId> prefix = spec.prefix;
+  const std::vector<TokenId> suffix = spec.suffix;
+  const int32_t text_tokens_max = files.spec().text_tokens_max;
+  if (prefix.size() + suffix.size() >= static_cast<size_t>(text_tokens_max)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("the tokenizer puts ", prefix.size() + suffix.size(),
+                     " tokens around a text, and the longest text has ", text_tokens_max));
+  }
+  ASSIGN_OR_RETURN(encoder.tokenizer, Tokenizer::Create(std::move(spec)));
+  encoder.texts =
+      std::make_unique<EmbeddingTokenizer>(*encoder.tokenizer, prefix, suffix, text_tokens_max);
+  return encoder;
 }
 
 SchedulerLimits LimitsFor(const ExecutorShape& shape, int32_t waiting_max) {
@@ -99,20 +147,34 @@ SchedulerLimits LimitsFor(const ExecutorShape& shape, int32_t waiting_max) {
   return limits;
 }
 
-WorkerInfo InfoFor(const Model& model, const Flags& flags) {
-  const ExecutorShape& shape = model.executor->shape();
-  return {.model_name = model.spec.name,
-          .model_hash = model.hash,
-          .numerics_id = model.executor->numerics_id(),
-          .architecture = model.spec.architecture,
-          .device = model.executor->device_name(),
+WorkerInfo InfoFor(const Decoder& decoder, const Flags& flags) {
+  const ExecutorShape& shape = decoder.executor->shape();
+  return {.model_name = decoder.name,
+          .model_hash = decoder.hash,
+          .numerics_id = decoder.executor->numerics_id(),
+          .architecture = decoder.architecture,
+          .device = decoder.executor->device_name(),
           .build = SPILLWAY_VERSION,
           .context_tokens_max = shape.sequence_tokens_max,
           .running_max = shape.running_max,
           .waiting_max = flags.waiting_max,
           .kv_block_tokens = shape.block_tokens,
           .kv_blocks_total = shape.block_count,
-          .has_chat_template = model.chat_template != nullptr};
+          .has_chat_template = decoder.chat_template != nullptr,
+          .sampling_defaults = decoder.sampling_defaults};
+}
+
+EmbeddingInfo InfoFor(const Encoder& encoder) {
+  const EncoderSpec& spec = encoder.encoder->spec();
+  return {.model_name = encoder.name,
+          .model_hash = encoder.hash,
+          .numerics_id = encoder.encoder->numerics_id(),
+          .architecture = spec.architecture,
+          .device = encoder.encoder->device_name(),
+          .build = SPILLWAY_VERSION,
+          .text_tokens_max = spec.text_tokens_max,
+          .vocabulary_size = spec.vocabulary_size,
+          .vector_size = spec.hidden_size};
 }
 
 // Blocks the signals that end us, in this thread and all it starts; WaitForSignal() takes them.
@@ -130,15 +192,14 @@ void TellFailure(const Flags& flags, const absl::Status& failure) {
   std::ofstream(flags.failure_file) << failure.message();
 }
 
-void LogMemory(const ExecutorShape& shape, const ModelSpec& spec) {
+void LogMemory(const ExecutorShape& shape, int32_t context_tokens_max) {
   const int64_t tokens = int64_t{shape.block_count} * shape.block_tokens;
   LogInfo(absl::StrCat(
       "KV memory ", FormatBytes(shape.kv_bytes), ": at ", FormatCount(shape.sequence_tokens_max),
       " tokens a sequence: ", FormatCount(tokens / shape.sequence_tokens_max), " sequences"));
-  if (shape.sequence_tokens_max < spec.context_tokens_max) {
+  if (shape.sequence_tokens_max < context_tokens_max) {
     LogWarning(absl::StrCat("sequences are limited to ", FormatCount(shape.sequence_tokens_max),
-                            " tokens; the model's context has ",
-                            FormatCount(spec.context_tokens_max),
+                            " tokens; the model's context has ", FormatCount(context_tokens_max),
                             ". --context and --kv-memory say otherwise"));
   }
 }
@@ -158,27 +219,7 @@ void FindMemory(CpuExecutorOptions& options) {
   options.memory_source = memory->limited_by;
 }
 
-absl::Status Serve(Flags flags, const sigset_t& signals) {
-  const SystemClock clock;
-  const absl::Time begun = clock.Now();
-  FindMemory(flags.executor);
-  absl::StatusOr<Model> loaded = LoadModel(flags);
-  if (!loaded.ok()) {
-    TellFailure(flags, loaded.status());
-    return loaded.status();
-  }
-  Model& model = *loaded;
-  const ExecutorShape& shape = model.executor->shape();
-  LogInfo(absl::StrCat("loaded ", model.spec.name, " on ", model.executor->device_name(), " in ",
-                       absl::ToInt64Milliseconds(clock.Now() - begun), " ms"));
-  LogMemory(shape, model.spec);
-
-  const PromptBuilder prompts(*model.tokenizer, model.chat_template.get());
-  WorkerService service({}, InfoFor(model, flags), prompts, *model.tokenizer, clock);
-  EngineLoop engine({}, LimitsFor(shape, flags.waiting_max), *model.executor, *model.tokenizer,
-                    clock, service);
-  service.Connect(engine);
-
+absl::StatusOr<std::unique_ptr<grpc::Server>> Listen(const Flags& flags, grpc::Service& service) {
   grpc::EnableDefaultHealthCheckService(true);
   grpc::ServerBuilder builder;
   // A second worker at the same port would otherwise share it unseen.
@@ -187,12 +228,38 @@ absl::Status Serve(Flags flags, const sigset_t& signals) {
   builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, 5'000);
   builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
   builder.AddListeningPort(flags.listen, grpc::InsecureServerCredentials());
-  builder.RegisterService(&service.service());
+  builder.RegisterService(&service);
   if (flags.listen.starts_with("unix:")) umask(0077);  // The socket is for this user alone.
-  const std::unique_ptr<grpc::Server> server = builder.BuildAndStart();
+  std::unique_ptr<grpc::Server> server = builder.BuildAndStart();
   if (server == nullptr) {
     return absl::UnavailableError(absl::StrCat("can't listen on ", flags.listen));
   }
+  return server;
+}
+
+void WaitForSignal(const Flags& flags, const sigset_t& signals) {
+  LogInfo(absl::StrCat("ready on ", flags.listen));
+  int signal = 0;
+  sigwait(&signals, &signal);
+  LogInfo("stopping");
+}
+
+// The last events are on their way; streams that routers keep open are cut after this.
+void Shutdown(grpc::Server& server) {
+  server.Shutdown(std::chrono::system_clock::now() + std::chrono::milliseconds(500));
+  server.Wait();
+}
+
+absl::Status ServeDecoder(Decoder decoder, const Flags& flags, const Clock& clock,
+                          const sigset_t& signals) {
+  const ExecutorShape& shape = decoder.executor->shape();
+  LogMemory(shape, decoder.context_tokens_max);
+  const PromptBuilder prompts(*decoder.tokenizer, decoder.chat_template.get());
+  WorkerService service({}, InfoFor(decoder, flags), prompts, *decoder.tokenizer, clock);
+  EngineLoop engine({}, LimitsFor(shape, flags.waiting_max), *decoder.executor, *decoder.tokenizer,
+                    clock, service);
+  service.Connect(engine);
+  ASSIGN_OR_RETURN(const std::unique_ptr<grpc::Server> server, Listen(flags, service.service()));
 
   absl::Status engine_status;
   std::thread engine_thread([&] {
@@ -200,27 +267,68 @@ absl::Status Serve(Flags flags, const sigset_t& signals) {
     // A device failure ends the worker as a signal would.
     if (!engine_status.ok()) kill(getpid(), SIGTERM);
   });
-  LogInfo(absl::StrCat("ready on ", flags.listen));
-  int signal = 0;
-  sigwait(&signals, &signal);
-  LogInfo("stopping");
+  WaitForSignal(flags, signals);
   service.SetDraining(true);
   engine.Stop();
   engine_thread.join();
-  // The last events are on their way; streams that routers keep open are cut after this.
-  server->Shutdown(std::chrono::system_clock::now() + std::chrono::milliseconds(500));
-  server->Wait();
+  Shutdown(*server);
   return engine_status;
+}
+
+absl::Status ServeEncoder(Encoder model, const Flags& flags, const sigset_t& signals) {
+  CpuEncoder& encoder = *model.encoder;
+  EmbeddingEngine engine({}, encoder.tokens_max(), encoder.spec().hidden_size,
+                         [&encoder](std::span<const std::span<const TokenId>> texts,
+                                    float* vectors) { encoder.Encode(texts, vectors); });
+  EmbeddingService service({}, InfoFor(model), *model.texts, engine);
+  ASSIGN_OR_RETURN(const std::unique_ptr<grpc::Server> server, Listen(flags, service.service()));
+  WaitForSignal(flags, signals);
+  service.SetDraining(true);
+  engine.Stop();
+  Shutdown(*server);
+  return absl::OkStatus();
+}
+
+absl::Status Serve(Flags flags, const sigset_t& signals) {
+  const SystemClock clock;
+  const absl::Time begun = clock.Now();
+  FindMemory(flags.executor);
+  if (flags.model_name.empty()) flags.model_name = ModelNameFromPath(flags.model);
+  absl::StatusOr<Decoder> decoder = absl::UnimplementedError("");
+  absl::StatusOr<Encoder> encoder = absl::UnimplementedError("");
+  absl::StatusOr<ModelFiles> files = OpenModelFiles(flags.model);
+  absl::Status loaded = files.status();
+  std::string device;
+  if (loaded.ok() && files->decoder != nullptr) {
+    decoder = LoadDecoder(*files->decoder, flags);
+    loaded = decoder.status();
+    if (loaded.ok()) device = decoder->executor->device_name();
+  } else if (loaded.ok()) {
+    encoder = LoadEncoder(*files->encoder, flags);
+    loaded = encoder.status();
+    if (loaded.ok()) device = encoder->encoder->device_name();
+  }
+  if (!loaded.ok()) {
+    loaded = NamingModel(loaded, flags.model);
+    TellFailure(flags, loaded);
+    return loaded;
+  }
+  *files = {};  // The weights are packed elsewhere.
+  LogInfo(absl::StrCat("loaded ", flags.model_name, " on ", device, " in ",
+                       absl::ToInt64Milliseconds(clock.Now() - begun), " ms"));
+  if (decoder.ok()) return ServeDecoder(*std::move(decoder), flags, clock, signals);
+  return ServeEncoder(*std::move(encoder), flags, signals);
 }
 
 int Main(int argc, char** argv) {
   Flags flags;
   CLI::App app(
-      "spillway-worker: serves one model on one device over gRPC (proto/worker.proto).\n"
+      "spillway-worker: serves one model on one device over gRPC (proto/worker.proto): a text\n"
+      "model its answers, an embedding model its vectors.\n"
       "Usually started by `spillway serve`.");
-  app.add_option("--model", flags.model, "GGUF file to serve")->required();
+  app.add_option("--model", flags.model, "GGUF file or Hugging Face folder to serve")->required();
   app.add_option("--model-name", flags.model_name,
-                 "Name to serve it under; default: from the file's name");
+                 "Name to serve it under; default: from the path");
   app.add_option("--listen", flags.listen, "gRPC address: unix:PATH or HOST:PORT")
       ->capture_default_str();
   app.add_option("--failure-file", flags.failure_file,

@@ -237,6 +237,20 @@ absl::StatusOr<JsonObject> JsonObject::Object(std::string_view key) const {
       node_->document, value, node_->file, absl::StrCat(node_->prefix, std::string(key), ".")}));
 }
 
+absl::StatusOr<std::vector<JsonObject>> JsonObject::Objects(std::string_view key) const {
+  const json* const value = node_->Find(key);
+  if (value == nullptr) return Missing(key);
+  if (!value->is_array()) return WrongType(key, "an array of objects");
+  std::vector<JsonObject> objects;
+  for (const json& element : *value) {
+    if (!element.is_object()) return WrongType(key, "an array of objects");
+    objects.push_back(JsonObject(std::make_shared<const Node>(
+        Node{node_->document, &element, node_->file,
+             absl::StrCat(node_->prefix, std::string(key), "[", objects.size(), "].")})));
+  }
+  return objects;
+}
+
 absl::StatusOr<std::vector<std::string>> JsonObject::Strings(std::string_view key) const {
   const json* const value = node_->Find(key);
   if (value == nullptr) return Missing(key);

@@ -48,6 +48,7 @@ class JsonObject {
   absl::StatusOr<std::string> String(std::string_view key) const;
   absl::StatusOr<std::string> StringOr(std::string_view key, std::string_view otherwise) const;
   absl::StatusOr<JsonObject> Object(std::string_view key) const;
+  absl::StatusOr<std::vector<JsonObject>> Objects(std::string_view key) const;
   absl::StatusOr<std::vector<std::string>> Strings(std::string_view key) const;
   // One number counts as a list of it.
   absl::StatusOr<std::vector<int64_t>> Ints(std::string_view key, int64_t low, int64_t high) const;

@@ -129,11 +129,12 @@ absl::StatusOr<std::string> ModelFolder::ReadText(std::string_view name, size_t 
   return std::string(reinterpret_cast<const char*>(bytes.data()), bytes.size());
 }
 
-std::vector<std::string> ModelFolder::FilesEndingIn(std::string_view suffix) const {
+std::vector<std::string> ModelFolder::FilesEndingIn(std::string_view suffix,
+                                                    std::string_view inner_folder) const {
   std::vector<std::string> names;
   std::error_code error;
   size_t seen = 0;
-  for (fs::directory_iterator at(root_, error), end; at != end && seen < kFilesMax;
+  for (fs::directory_iterator at(root_ / inner_folder, error), end; at != end && seen < kFilesMax;
        at.increment(error), ++seen) {
     std::string name = at->path().filename().string();
     if (name.ends_with(suffix)) names.push_back(std::move(name));

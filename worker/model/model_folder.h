@@ -30,9 +30,10 @@ class ModelFolder {
   // A file's bytes. INVALID_ARGUMENT beyond `bytes_max`; else as PathOf() and the file system say.
   // Every message begins with `name`.
   absl::StatusOr<std::string> ReadText(std::string_view name, size_t bytes_max) const;
-  // The names of the files that end in `suffix`, sorted. At most kFilesMax of the folder are looked
-  // at.
-  std::vector<std::string> FilesEndingIn(std::string_view suffix) const;
+  // The names of the files that end in `suffix`, sorted: of the folder, or of one in it. At most
+  // kFilesMax are looked at.
+  std::vector<std::string> FilesEndingIn(std::string_view suffix,
+                                         std::string_view inner_folder = {}) const;
 
   static constexpr size_t kFilesMax = 10'000;
 

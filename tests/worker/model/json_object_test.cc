@@ -100,6 +100,17 @@ TEST(JsonObjectTest, ArraysOfObjectsAreRead) {
   EXPECT_FALSE(JsonObject::ParseArray("{}", "x").ok());
 }
 
+TEST(JsonObjectTest, ListsOfObjectsAreRead) {
+  const JsonObject object = Parsed(R"({"t":[{"name":"a"},{"name":"b"}],"l":[1],"s":"x"})");
+  const auto objects = object.Objects("t");
+  ASSERT_TRUE(objects.ok()) << objects.status();
+  EXPECT_EQ(*(*objects)[1].String("name"), "b");
+  EXPECT_EQ(Message((*objects)[1].String("x")), "config.json: t[1].x is missing");
+  EXPECT_THAT(Message(object.Objects("l")), HasSubstr("not an array of objects"));
+  EXPECT_THAT(Message(object.Objects("s")), HasSubstr("not an array of objects"));
+  EXPECT_THAT(Message(object.Objects("gone")), HasSubstr("is missing"));
+}
+
 TEST(JsonObjectTest, SizeAndDepthAreBounded) {
   const auto nested = [](int depth) {
     return "{\"a\":" + std::string(static_cast<size_t>(depth) - 1, '[') +
