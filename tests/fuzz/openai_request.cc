@@ -26,11 +26,13 @@ void CheckResult(const spillway::OpenAiParseResult& result) {
   const spillway::GenerateRequest& request = std::get<spillway::OpenAiRequest>(result).generate;
   CHECK(request.choices >= 1 && request.choices <= limits.choices_max);
   CHECK(request.new_tokens_max >= 0);
-  CHECK(request.sampling.temperature >= 0 && request.sampling.temperature <= 2);
-  CHECK(request.sampling.top_p > 0 && request.sampling.top_p <= 1);
-  CHECK(request.sampling.min_p >= 0 && request.sampling.min_p < 1);
-  CHECK(request.sampling.top_k >= 0);
-  CHECK(request.sampling.repetition_penalty > 0);
+  // What the client left open is the model's to say.
+  const spillway::SamplingOptions& sampling = request.sampling;
+  CHECK(sampling.temperature.value_or(1) >= 0 && sampling.temperature.value_or(1) <= 2);
+  CHECK(sampling.top_p.value_or(1) > 0 && sampling.top_p.value_or(1) <= 1);
+  CHECK(sampling.min_p.value_or(0) >= 0 && sampling.min_p.value_or(0) < 1);
+  CHECK(sampling.top_k.value_or(0) >= 0);
+  CHECK(sampling.repetition_penalty.value_or(1) > 0);
   CHECK(request.stop_strings.size() <= limits.stop_strings_max);
   for (const std::string& stop : request.stop_strings) CHECK(!stop.empty());
 }
