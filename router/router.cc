@@ -169,10 +169,12 @@ absl::StatusOr<ReplicaDirectory::View> RouterImpl::Find(const std::string& model
   std::vector<std::string> services;
   std::vector<UpstreamStatus> statuses;
   const absl::Time now = clock_.Now();
-  for (const Replica& replica : ReplicasCopy()) {
+  for (Replica& replica : ReplicasCopy()) {
     UpstreamStatus status = replica.upstream->status();
     if (status.model_name.empty()) status.model_name = replica.model;
     if (status.model_name.empty()) continue;
+    // A loss shows in the status a moment before OnReplicaChanged() hears of it.
+    if (!status.snapshot.ready) replica.forecast.OnLost(now);
     status.snapshot.returning = !status.snapshot.ready && replica.forecast.ExpectedBack(now);
     if (std::find(services.begin(), services.end(), status.model_name) == services.end()) {
       services.push_back(status.model_name);
