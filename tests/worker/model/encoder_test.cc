@@ -24,7 +24,8 @@ struct Expected {
 Expected ReadExpected(const std::string& name) {
   std::ifstream stream(Folder(name) + "/expected.json");
   Expected expected;
-  for (const nlohmann::json& text : nlohmann::json::parse(stream)["texts"]) {
+  const nlohmann::json file = nlohmann::json::parse(stream);
+  for (const nlohmann::json& text : file["texts"]) {
     expected.texts.push_back(text["tokens"].get<std::vector<TokenId>>());
     expected.vectors.push_back(text["vector"].get<std::vector<float>>());
   }
