@@ -34,15 +34,16 @@ int64_t ActivationsOf(const ModelSpec& spec, const CpuMemoryOptions& options,
   const int64_t kv_size = int64_t{spec.kv_head_count} * spec.head_size;
   const double inputs = kInputBytes * static_cast<double>(2 * int64_t{spec.hidden_size} +
                                                           query_size + spec.intermediate_size);
-  const int64_t floats = 2 * int64_t{spec.hidden_size} + 2 * query_size + 2 * kv_size;
+  const int64_t rope_kinds = spec.local_layers.empty() ? 1 : 2;
+  const int64_t branch = spec.post_norms ? spec.hidden_size : 0;
+  const int64_t floats = 2 * int64_t{spec.hidden_size} + 2 * query_size + 2 * kv_size + branch +
+                         rope_kinds * spec.rope_size;
   const auto per_token = static_cast<int64_t>(inputs) + 4 * floats;
   const int64_t splits =
       sequence_tokens_max / (int64_t{kAttentionSplitBlocks} * kKvBlockTokens) + 1;
   const int64_t states = splits * spec.head_count * AttentionStateSize(spec.head_size);
   const int64_t per_row = 4 * (states + spec.vocabulary_size);
-  const int64_t rope = int64_t{sequence_tokens_max} * spec.rope_size * 4 *
-                       (spec.local_rope.frequencies.empty() ? 1 : 2);
-  return options.step_tokens_max * per_token + options.running_max * per_row + rope +
+  return options.step_tokens_max * per_token + options.running_max * per_row +
          options.threads * kSamplingBytesPerToken * spec.vocabulary_size;
 }
 

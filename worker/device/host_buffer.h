@@ -36,6 +36,10 @@ class HostBuffer {
   T* As(int64_t offset = 0) {
     return reinterpret_cast<T*>(data_ + offset);
   }
+  template <typename T>
+  const T* As(int64_t offset = 0) const {
+    return reinterpret_cast<const T*>(data_ + offset);
+  }
 
  private:
   std::byte* data_ = nullptr;

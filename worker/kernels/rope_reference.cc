@@ -4,16 +4,20 @@
 
 namespace spillway {
 
+void RopeAngles(const Rope& rope, int32_t position, float* angles) {
+  const size_t half = rope.frequencies.size();
+  for (size_t i = 0; i < half; ++i) {
+    const double angle = position * rope.frequencies[i];
+    angles[i] = static_cast<float>(rope.magnitude * std::cos(angle));
+    angles[half + i] = static_cast<float>(rope.magnitude * std::sin(angle));
+  }
+}
+
 std::vector<float> MakeRopeTable(int32_t positions, const Rope& rope) {
-  std::vector<float> table;
-  table.reserve(static_cast<size_t>(positions) * 2 * rope.frequencies.size());
+  const size_t stride = 2 * rope.frequencies.size();
+  std::vector<float> table(static_cast<size_t>(positions) * stride);
   for (int32_t position = 0; position < positions; ++position) {
-    for (const double f : rope.frequencies) {
-      table.push_back(static_cast<float>(rope.magnitude * std::cos(position * f)));
-    }
-    for (const double f : rope.frequencies) {
-      table.push_back(static_cast<float>(rope.magnitude * std::sin(position * f)));
-    }
+    RopeAngles(rope, position, table.data() + static_cast<size_t>(position) * stride);
   }
   return table;
 }

@@ -34,16 +34,14 @@ struct Forms {
 
 }  // namespace
 
-Decoder::LayerKind::LayerKind(const ModelSpec& spec, bool local, int32_t positions,
-                              int32_t thread_count)
+Decoder::LayerKind::LayerKind(const ModelSpec& spec, bool local, int32_t thread_count)
     : scoring({.scale = spec.attention_scale != 0
                             ? spec.attention_scale
                             : 1.0f / std::sqrt(static_cast<float>(spec.head_size)),
                .soft_cap = spec.attention_soft_cap,
                .window = local ? spec.sliding_window : 0,
                .head_size = spec.head_size}),
-      rope_table(MakeRopeTable(
-          positions, local && !spec.local_rope.frequencies.empty() ? spec.local_rope : spec.rope)),
+      rope(local && !spec.local_rope.frequencies.empty() ? &spec.local_rope : &spec.rope),
       plan(spec.kv_head_count, spec.head_count / spec.kv_head_count, thread_count, scoring.window) {
 }
 
@@ -66,7 +64,7 @@ Decoder::Decoder(const ModelSpec& spec, const ModelWeights& weights, const Decod
       logits_stride_(int64_t{weights.head().panel_count()} * kPanelOutputs) {
   const bool any_local = std::ranges::find(spec.local_layers, true) != spec.local_layers.end();
   for (const bool local : {false, true}) {
-    if (!local || any_local) kinds_.emplace_back(spec, local, limits.positions_max, team.size());
+    if (!local || any_local) kinds_.emplace_back(spec, local, team.size());
   }
 }
 
@@ -112,6 +110,9 @@ absl::Status Decoder::Allocate() {
   ASSIGN_OR_RETURN(partial_states_, AllocateFloats(int64_t{limits_.slices_max} * splits_max_ *
                                                    spec_.head_count * state_size));
   ASSIGN_OR_RETURN(logits_, AllocateFloats(limits_.slices_max * logits_stride_));
+  for (LayerKind& kind : kinds_) {
+    ASSIGN_OR_RETURN(kind.angles, AllocateFloats(int64_t{rows} * spec_.rope_size));
+  }
   for (int32_t thread = 0; thread < team_.size(); ++thread) {
     // A normalised row, or the states of two attention splits; never both at once.
     ASSIGN_OR_RETURN(HostBuffer scratch,

@@ -70,12 +70,13 @@ class Decoder {
 
   // How layers of one kind attend: all, or local and global ones.
   struct LayerKind {
-    LayerKind(const ModelSpec& spec, bool local, int32_t positions, int32_t thread_count);
+    LayerKind(const ModelSpec& spec, bool local, int32_t thread_count);
 
     AttentionScoring scoring;
-    std::vector<float> rope_table;
+    const Rope* rope;
     AttentionPlan plan;
     std::vector<int32_t> partial_rows;  // [rows]: of the plan, or -1
+    HostBuffer angles;                  // [rows, rope_size] f32: RopeAngles()
   };
   // What the output of an attention or feed-forward branch goes through before it is part of the
   // residual stream; both empty: nothing.

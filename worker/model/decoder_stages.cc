@@ -69,6 +69,10 @@ void Decoder::Embed(int32_t thread) {
   for (int32_t row = begin; row < end; ++row) {
     float* const hidden = hidden_.As<float>() + int64_t{row} * hidden_stride_;
     UnpackRow(weights_.embedding(), rows_[static_cast<size_t>(row)].token, hidden);
+    for (LayerKind& kind : kinds_) {
+      RopeAngles(*kind.rope, rows_[static_cast<size_t>(row)].position,
+                 kind.angles.As<float>() + int64_t{row} * spec_.rope_size);
+    }
     if (spec_.embedding_scale == 1) continue;
     for (int32_t i = 0; i < spec_.hidden_size; ++i) hidden[i] *= spec_.embedding_scale;
   }
@@ -136,7 +140,7 @@ void Decoder::RotateAndStore(int32_t thread, const LayerWeights& layer, const La
     const int32_t index = unit / spec_.kv_head_count;
     const int32_t kv_head = unit % spec_.kv_head_count;
     const Row& row = rows_[static_cast<size_t>(index)];
-    const float* const angles = kind.rope_table.data() + int64_t{row.position} * spec_.rope_size;
+    const float* const angles = kind.angles.As<float>() + int64_t{index} * spec_.rope_size;
     float* const queries = qkv_.As<float>() + int64_t{index} * qkv_stride_;
     for (int32_t head = kv_head * group_; head < (kv_head + 1) * group_; ++head) {
       PrepareHead(bias_at(layer.query_bias, head * size), layer.query_norm, angles,
