@@ -24,11 +24,14 @@ class PrometheusCounter : public Counter {
 
 class PrometheusGauge : public Gauge {
  public:
-  explicit PrometheusGauge(prometheus::Gauge& gauge) : gauge_(gauge) {}
+  PrometheusGauge(prometheus::Family<prometheus::Gauge>& family, const MetricLabels& labels)
+      : family_(family), gauge_(family.Add(labels)) {}
+  ~PrometheusGauge() override { family_.Remove(&gauge_); }
   void Set(double value) override { gauge_.Set(value); }
   void Add(double amount) override { gauge_.Increment(amount); }
 
  private:
+  prometheus::Family<prometheus::Gauge>& family_;
   prometheus::Gauge& gauge_;
 };
 
@@ -36,10 +39,30 @@ class PrometheusHistogram : public Histogram {
  public:
   explicit PrometheusHistogram(prometheus::Histogram& histogram) : histogram_(histogram) {}
   void Observe(double value) override { histogram_.Observe(value); }
+  void ObserveCounts(const std::vector<double>& counts, double sum) override {
+    histogram_.ObserveMultiple(counts, sum);
+  }
 
  private:
   prometheus::Histogram& histogram_;
 };
+
+// A copy of `family` under the alias.
+prometheus::MetricFamily Rename(const prometheus::MetricFamily& family, const MetricAlias& alias) {
+  prometheus::MetricFamily renamed = family;
+  renamed.name = alias.alias;
+  renamed.help = alias.help;
+  for (prometheus::ClientMetric& metric : renamed.metric) {
+    MetricLabels labels = alias.labels;
+    for (const prometheus::ClientMetric::Label& label : metric.label) {
+      const auto found = alias.label_names.find(label.name);
+      if (found != alias.label_names.end()) labels[found->second] = label.value;
+    }
+    metric.label.clear();
+    for (const auto& [name, value] : labels) metric.label.push_back({name, value});
+  }
+  return renamed;
+}
 
 }  // namespace
 
@@ -60,6 +83,7 @@ class MetricRegistry::Impl {
   std::map<std::pair<std::string, MetricLabels>, std::unique_ptr<PrometheusCounter>> counters_;
   std::map<std::pair<std::string, MetricLabels>, std::unique_ptr<PrometheusGauge>> gauges_;
   std::map<std::pair<std::string, MetricLabels>, std::unique_ptr<PrometheusHistogram>> histograms_;
+  std::vector<MetricAlias> aliases_ GUARDED_BY(mutex_);
 };
 
 MetricRegistry::MetricRegistry() : impl_(std::make_unique<Impl>()) {}
@@ -82,9 +106,14 @@ Gauge& MetricRegistry::GetGauge(std::string_view name, std::string_view help,
     return std::make_unique<PrometheusGauge>(prometheus::BuildGauge()
                                                  .Name(std::string(name))
                                                  .Help(std::string(help))
-                                                 .Register(impl_->registry_)
-                                                 .Add(labels));
+                                                 .Register(impl_->registry_),
+                                             labels);
   });
+}
+
+void MetricRegistry::RemoveGauge(std::string_view name, const MetricLabels& labels) {
+  MutexLock lock(impl_->mutex_);
+  impl_->gauges_.erase({std::string(name), labels});
 }
 
 Histogram& MetricRegistry::GetHistogram(std::string_view name, std::string_view help,
@@ -99,8 +128,22 @@ Histogram& MetricRegistry::GetHistogram(std::string_view name, std::string_view 
   });
 }
 
+void MetricRegistry::AddAlias(MetricAlias alias) {
+  MutexLock lock(impl_->mutex_);
+  impl_->aliases_.push_back(std::move(alias));
+}
+
 std::string MetricRegistry::Scrape() const {
-  return prometheus::TextSerializer().Serialize(impl_->registry_.Collect());
+  std::vector<prometheus::MetricFamily> families = impl_->registry_.Collect();
+  MutexLock lock(impl_->mutex_);
+  std::vector<prometheus::MetricFamily> renamed;
+  for (const MetricAlias& alias : impl_->aliases_) {
+    for (const prometheus::MetricFamily& family : families) {
+      if (family.name == alias.name) renamed.push_back(Rename(family, alias));
+    }
+  }
+  families.insert(families.end(), renamed.begin(), renamed.end());
+  return prometheus::TextSerializer().Serialize(families);
 }
 
 }  // namespace spillway
