@@ -27,6 +27,12 @@ struct ReplicaLoad {
   int32_t kv_blocks_total = 0;
   double prefill_tokens_per_s = 0;  // 0: not measured yet
   double decode_tokens_per_s = 0;   // of all its sequences together; 0: not measured yet
+  double step_ms = 0;               // a moving average
+  // Since the worker's start.
+  uint64_t steps = 0;
+  uint64_t preemptions = 0;
+  uint64_t prefix_cache_query_tokens = 0;
+  uint64_t prefix_cache_hit_tokens = 0;
 };
 
 // All that a decision about a replica is made from: a plain copy, taken when the decision is due.
@@ -41,6 +47,7 @@ struct ReplicaSnapshot {
   uint64_t numerics = 0;
   int32_t running_max = 0;
   int32_t waiting_max = 0;
+  int32_t kv_block_tokens = 0;
   ReplicaLoad load = {};
   // Submitted by this router and not yet accepted, so not in `load` either.
   int32_t unaccepted = 0;

@@ -11,8 +11,8 @@
 #include "common/check.h"
 #include "common/logging.h"
 #include "common/mutex.h"
+#include "router/replica_metrics.h"
 #include "router/return_forecast.h"
-#include "router/router_metrics.h"
 #include "router/router_shard.h"
 #include "router/service.h"
 #include "router/worker_upstream.h"
@@ -133,7 +133,8 @@ void RouterImpl::RemoveReplica(const std::string& name) {
   }
   for (const Replica& replica : removed) {
     replica.upstream->Stop();
-    replica.metrics->Set({});
+    MutexLock lock(mutex_);
+    replica.metrics->Set({}, "");
   }
 }
 
@@ -143,7 +144,8 @@ void RouterImpl::OnReplicaChanged(ReplicaId id) {
   if (found == replicas_.end()) return;
   // Under the lock, so that of two calls the later one has the later status.
   const UpstreamStatus status = found->upstream->status();
-  found->metrics->Set(status.snapshot);
+  found->metrics->Set(status.snapshot,
+                      status.model_name.empty() ? found->model : status.model_name);
   if (status.snapshot.ready) {
     found->forecast.OnReady(clock_.Now());
   } else {

@@ -1,14 +1,58 @@
 #include "router/router_metrics.h"
 
+#include <algorithm>
+
 namespace spillway {
 namespace {
 
 const std::vector<double> kTtftBounds = {0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5,
                                          1,     2.5,  5,     10,   30,  60,   120};
-const std::vector<double> kInterTokenBounds = {0.001, 0.0025, 0.005, 0.01, 0.02, 0.03, 0.05,
-                                               0.075, 0.1,    0.15,  0.25, 0.5,  1,    2.5};
+const std::vector<double> kRequestBounds = {0.05, 0.1, 0.25, 0.5, 1,   2.5, 5,
+                                            10,   20,  40,   60,  120, 300, 600};
 
 }  // namespace
+
+void TokenGaps::Add(absl::Duration gap, int32_t tokens) {
+  if (tokens <= 0) return;
+  const std::vector<double>& bounds = bounds_seconds();
+  if (counts_.empty()) counts_.resize(bounds.size() + 1);
+  const double seconds = absl::ToDoubleSeconds(gap);
+  const auto bucket = std::lower_bound(bounds.begin(), bounds.end(), seconds / tokens);
+  counts_[static_cast<size_t>(bucket - bounds.begin())] += tokens;
+  sum_seconds_ += seconds;
+}
+
+const std::vector<double>& TokenGaps::bounds_seconds() {
+  static const std::vector<double> bounds = {0.001, 0.0025, 0.005, 0.01, 0.02, 0.03, 0.05,
+                                             0.075, 0.1,    0.15,  0.25, 0.5,  1,    2.5};
+  return bounds;
+}
+
+std::string_view FinishWord(FinishReason reason) {
+  switch (reason) {
+    case FinishReason::kStop:
+      return "stop";
+    case FinishReason::kLength:
+      return "length";
+  }
+  return "stop";
+}
+
+std::optional<absl::Time> FirstText(const RequestRecord& record) {
+  std::optional<absl::Time> first;
+  for (const RequestRecord::Choice& choice : record.choices) {
+    if (!choice.first_delta.has_value()) continue;
+    first = std::min(first.value_or(*choice.first_delta), *choice.first_delta);
+  }
+  return first;
+}
+
+int32_t DeliveredTokens(const RequestRecord& record) {
+  if (record.total_usage.has_value()) return record.total_usage->completion_tokens;
+  int32_t tokens = 0;
+  for (const RequestRecord::Choice& choice : record.choices) tokens += choice.tokens;
+  return tokens;
+}
 
 RequestMetrics::OfService& RequestMetrics::Of(const std::string& service) {
   const auto found = services_.find(service);
@@ -18,13 +62,19 @@ RequestMetrics::OfService& RequestMetrics::Of(const std::string& service) {
       .emplace(
           service,
           OfService{
+              .request_seconds = &registry_.GetHistogram(
+                  "spillway_request_seconds", "From the request to the end of its answer.",
+                  kRequestBounds, labels),
+              .queue_seconds = &registry_.GetHistogram(
+                  "spillway_queue_seconds", "From the request to the begin of its prefill.",
+                  kTtftBounds, labels),
               .ttft_seconds = &registry_.GetHistogram("spillway_ttft_seconds",
                                                       "From the request to its first text.",
                                                       kTtftBounds, labels),
-              .inter_token_seconds = &registry_.GetHistogram(
-                  "spillway_inter_token_seconds",
-                  "Mean time between the tokens of one choice after its first text.",
-                  kInterTokenBounds, labels),
+              .inter_token_seconds =
+                  &registry_.GetHistogram("spillway_inter_token_seconds",
+                                          "Time between the tokens of a choice, each counted.",
+                                          TokenGaps::bounds_seconds(), labels),
               .wait_error_seconds = &registry_.GetHistogram(
                   "spillway_predicted_wait_error_seconds",
                   "How far the predicted wait was from the real one, either way.", kTtftBounds,
@@ -55,57 +105,34 @@ void RequestMetrics::Observe(const std::string& service, const RequestRecord& re
       .GetCounter("spillway_requests_total", "Requests that ended, and how.",
                   {{"model", service}, {"outcome", std::string(record.outcome)}})
       .Add();
-  OfService& metrics = Of(service);
-  std::optional<absl::Time> first_text;
-  int32_t delivered_tokens = 0;
   for (const RequestRecord::Choice& choice : record.choices) {
-    delivered_tokens += choice.tokens;
-    if (!choice.first_delta.has_value()) continue;
-    if (!first_text.has_value() || *choice.first_delta < *first_text) {
-      first_text = choice.first_delta;
-    }
-    const int32_t intervals = choice.tokens - choice.tokens_of_first_delta;
-    if (intervals > 0) {
-      metrics.inter_token_seconds->Observe(
-          absl::ToDoubleSeconds(choice.last_delta - *choice.first_delta) / intervals);
-    }
+    if (!choice.finished.has_value()) continue;
+    registry_
+        .GetCounter("spillway_choices_finished_total", "Choices whose answer is complete, and why.",
+                    {{"model", service}, {"reason", std::string(FinishWord(*choice.finished))}})
+        .Add();
   }
-  if (first_text.has_value()) {
+  OfService& metrics = Of(service);
+  metrics.request_seconds->Observe(absl::ToDoubleSeconds(record.ended - record.asked));
+  if (const std::optional<absl::Time> first_text = FirstText(record)) {
     metrics.ttft_seconds->Observe(absl::ToDoubleSeconds(*first_text - record.asked));
   }
+  if (!record.gaps.counts().empty()) {
+    metrics.inter_token_seconds->ObserveCounts(record.gaps.counts(), record.gaps.sum_seconds());
+  }
   if (record.started.has_value()) {
-    const absl::Duration error = *record.started - record.asked - record.predicted_wait;
-    metrics.wait_error_seconds->Observe(absl::ToDoubleSeconds(absl::AbsDuration(error)));
+    const absl::Duration queued = *record.started - record.asked;
+    metrics.queue_seconds->Observe(absl::ToDoubleSeconds(queued));
+    metrics.wait_error_seconds->Observe(
+        absl::ToDoubleSeconds(absl::AbsDuration(queued - record.predicted_wait)));
   }
   metrics.prompt_tokens->Add(record.prompt_tokens);
-  metrics.completion_tokens->Add(
-      record.total_usage.has_value() ? record.total_usage->completion_tokens : delivered_tokens);
+  metrics.completion_tokens->Add(DeliveredTokens(record));
   metrics.resubmissions->Add(record.resubmissions);
   metrics.resumes->Add(record.resumes);
   metrics.resumes_other_numerics->Add(record.resumes_other_numerics);
   if (!record.resumable) metrics.not_resumable->Add();
   metrics.ignored_events->Add(static_cast<double>(record.ignored_events));
-}
-
-ReplicaMetrics::ReplicaMetrics(MetricRegistry& registry, const std::string& replica)
-    : ready_(registry.GetGauge("spillway_replica_ready", "1: it takes new sequences.",
-                               {{"replica", replica}})),
-      running_(registry.GetGauge("spillway_replica_running", "Sequences in its steps.",
-                                 {{"replica", replica}})),
-      waiting_(registry.GetGauge("spillway_replica_waiting", "Sequences in its queue.",
-                                 {{"replica", replica}})),
-      kv_blocks_free_(registry.GetGauge("spillway_replica_kv_blocks_free",
-                                        "KV blocks that no sequence holds.",
-                                        {{"replica", replica}})),
-      kv_blocks_total_(registry.GetGauge("spillway_replica_kv_blocks_total", "KV blocks it has.",
-                                         {{"replica", replica}})) {}
-
-void ReplicaMetrics::Set(const ReplicaSnapshot& snapshot) {
-  ready_.Set(snapshot.ready && !snapshot.draining ? 1 : 0);
-  running_.Set(snapshot.load.running);
-  waiting_.Set(snapshot.load.waiting);
-  kv_blocks_free_.Set(snapshot.load.kv_blocks_free);
-  kv_blocks_total_.Set(snapshot.load.kv_blocks_total);
 }
 
 }  // namespace spillway

@@ -10,22 +10,39 @@
 #include "absl/time/time.h"
 #include "common/metrics.h"
 #include "router/generate_request.h"
-#include "router/replica.h"
 
 namespace spillway {
+
+// Times between the tokens of a request, sorted into buckets as they happen, so that no histogram
+// is locked for a token.
+class TokenGaps {
+ public:
+  // `tokens` came together, `gap` after those before.
+  void Add(absl::Duration gap, int32_t tokens);
+  static const std::vector<double>& bounds_seconds();
+
+  const std::vector<double>& counts() const { return counts_; }  // empty when there was none
+  double sum_seconds() const { return sum_seconds_; }
+
+ private:
+  std::vector<double> counts_;
+  double sum_seconds_ = 0;
+};
 
 // What one request did, noted as it happens and told once at its end.
 struct RequestRecord {
   absl::Time asked;
+  absl::Time ended;
   std::optional<absl::Time> started;
   absl::Duration predicted_wait;
   struct Choice {
     std::optional<absl::Time> first_delta;
     absl::Time last_delta;
     int32_t tokens = 0;  // delivered
-    int32_t tokens_of_first_delta = 0;
+    std::optional<FinishReason> finished;
   };
   std::vector<Choice> choices;
+  TokenGaps gaps;
   int32_t prompt_tokens = 0;
   std::optional<Usage> total_usage;  // when finished
   int32_t resubmissions = 0;
@@ -35,6 +52,14 @@ struct RequestRecord {
   int64_t ignored_events = 0;
   std::string_view outcome;  // "finished", "cancelled", or an error's reason
 };
+
+// "stop", "length": as metrics, logs and OpenAI's API say it.
+std::string_view FinishWord(FinishReason reason);
+
+// The first text of any choice.
+std::optional<absl::Time> FirstText(const RequestRecord& record);
+// Tokens of output that were delivered.
+int32_t DeliveredTokens(const RequestRecord& record);
 
 // The metrics of requests. The label `model` is a service's name or "none", never what a client
 // wrote; `outcome` is a word of the error table. Thread-safe: shards share the registry, but each
@@ -46,6 +71,8 @@ class RequestMetrics {
 
  private:
   struct OfService {
+    Histogram* request_seconds;
+    Histogram* queue_seconds;
     Histogram* ttft_seconds;
     Histogram* inter_token_seconds;
     Histogram* wait_error_seconds;
@@ -61,20 +88,6 @@ class RequestMetrics {
 
   MetricRegistry& registry_;
   std::map<std::string, OfService> services_;
-};
-
-// The gauges of one replica.
-class ReplicaMetrics {
- public:
-  ReplicaMetrics(MetricRegistry& registry, const std::string& replica);
-  void Set(const ReplicaSnapshot& snapshot);
-
- private:
-  Gauge& ready_;
-  Gauge& running_;
-  Gauge& waiting_;
-  Gauge& kv_blocks_free_;
-  Gauge& kv_blocks_total_;
 };
 
 }  // namespace spillway

@@ -286,6 +286,7 @@ void RouterShardImpl::TellSink(Request& request, const FlowAction& action) {
     NoteDelta(request, *delta);
     sink.OnDelta(delta->choice, delta->output, delta->token_count);
   } else if (const auto* finished = std::get_if<EmitFinishedAction>(&action)) {
+    record.choices[static_cast<size_t>(finished->choice)].finished = finished->reason;
     if (request.flow.ended()) record.outcome = "finished";
     sink.OnFinished(finished->choice, finished->reason, finished->usage);
   } else if (const auto* failed = std::get_if<EmitFailedAction>(&action)) {
@@ -295,13 +296,16 @@ void RouterShardImpl::TellSink(Request& request, const FlowAction& action) {
 }
 
 void RouterShardImpl::NoteDelta(Request& request, const EmitDeltaAction& delta) {
-  RequestRecord::Choice& choice = request.record.choices[static_cast<size_t>(delta.choice)];
-  choice.last_delta = clock_.Now();
-  choice.tokens += delta.token_count;
-  if (!choice.first_delta.has_value()) {
-    choice.first_delta = choice.last_delta;
-    choice.tokens_of_first_delta = delta.token_count;
+  RequestRecord& record = request.record;
+  RequestRecord::Choice& choice = record.choices[static_cast<size_t>(delta.choice)];
+  const absl::Time now = clock_.Now();
+  if (choice.first_delta.has_value()) {
+    record.gaps.Add(now - choice.last_delta, delta.token_count);
+  } else {
+    choice.first_delta = now;
   }
+  choice.last_delta = now;
+  choice.tokens += delta.token_count;
 }
 
 void RouterShardImpl::Forget(Request& request) {
@@ -312,6 +316,7 @@ void RouterShardImpl::Forget(Request& request) {
   record.resumable = request.flow.resumable();
   record.ignored_events = request.flow.ignored_events();
   if (record.outcome == "finished") record.total_usage = request.flow.total_usage();
+  record.ended = clock_.Now();
   metrics_.Observe(request.service, record);
   requests_.erase(request.id);
 }

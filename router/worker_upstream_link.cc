@@ -43,6 +43,7 @@ void UpstreamLink::OnDescribed(const wire::WorkerDescription& description, absl:
   ReplicaSnapshot& snapshot = status_.snapshot;
   snapshot.running_max = description.running_max();
   snapshot.waiting_max = description.waiting_max();
+  snapshot.kv_block_tokens = description.kv_block_tokens();
   snapshot.numerics = std::max<uint64_t>(1, std::hash<std::string>()(status_.numerics_id));
   snapshot.load = {.kv_blocks_free = description.kv_blocks_total(),
                    .kv_blocks_total = description.kv_blocks_total()};

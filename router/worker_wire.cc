@@ -186,7 +186,12 @@ ReplicaLoad FromWorkerLoad(const wire::WorkerLoad& load) {
           .kv_blocks_free = load.kv_blocks_free(),
           .kv_blocks_total = load.kv_blocks_total(),
           .prefill_tokens_per_s = load.prefill_tokens_per_s(),
-          .decode_tokens_per_s = load.decode_tokens_per_s()};
+          .decode_tokens_per_s = load.decode_tokens_per_s(),
+          .step_ms = load.step_ms(),
+          .steps = load.steps(),
+          .preemptions = load.preemptions(),
+          .prefix_cache_query_tokens = load.prefix_cache_query_tokens(),
+          .prefix_cache_hit_tokens = load.prefix_cache_hit_tokens()};
 }
 
 }  // namespace spillway

@@ -10,6 +10,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/logging.h"
 #include "common/status_macros.h"
+#include "router/vllm_aliases.h"
 #include "server/auth/request_gate.h"
 #include "server/auth/token.h"
 #include "server/dialects/openai_dialect.h"
@@ -68,6 +69,7 @@ FrontDoor::FrontDoor(const ServeOptions& options, RuntimeFolder folder, Parts pa
       router_(MakeRouter(RouterLimits(), clock_, metrics_)),
       supervisor_(worker_commands_, RestartPolicy(), clock_),
       plan_(options.drain_delay, options.grace) {
+  AddVllmAliases(metrics_);
   const RequestGate gate = MakeRequestGate(authenticator_, failures_, clock_, FormatOpenAiError);
   std::mt19937_64 seeds(parts.random_seed + 1);
   for (int32_t i = 0; i < options.http_threads; ++i) {

@@ -31,7 +31,7 @@ def wait_until_idle(server):
         return (server.metric("spillway_replica_running") == 0 and
                 server.metric("spillway_replica_waiting") == 0 and
                 server.metric("spillway_replica_kv_blocks_free") ==
-                server.metric("spillway_replica_kv_blocks_total"))
+                server.metric("spillway_replica_kv_blocks"))
     wait_until(idle, FREE_SECONDS_MAX, lambda: "the worker is not idle:\n" + "\n".join(
         line for line in server.get("/metrics").text.splitlines() if "replica" in line))
 
@@ -69,7 +69,7 @@ def test_client_that_goes_away_frees_its_memory(server, model):
     wait_until(lambda: server.metric("spillway_replica_running") == 1, FREE_SECONDS_MAX,
                "the stream doesn't run")
     assert (server.metric("spillway_replica_kv_blocks_free") <
-            server.metric("spillway_replica_kv_blocks_total"))
+            server.metric("spillway_replica_kv_blocks"))
     connection.sock.shutdown(socket.SHUT_RDWR) if connection.sock else reply.close()
     connection.close()
     wait_until_idle(server)

@@ -44,8 +44,9 @@ TEST_F(RouterTest, ServesARequest) {
   EXPECT_THAT(scrape, HasSubstr("spillway_completion_tokens_total{model=\"tiny-model\"} 6"));
   EXPECT_THAT(scrape, HasSubstr("spillway_prompt_tokens_total{model=\"tiny-model\"} 4"));
   EXPECT_THAT(scrape, HasSubstr("spillway_ttft_seconds_count{model=\"tiny-model\"} 1"));
-  EXPECT_THAT(scrape, HasSubstr("spillway_inter_token_seconds_count{model=\"tiny-model\"} 1"));
-  EXPECT_THAT(scrape, HasSubstr("spillway_replica_ready{replica=\"worker-0\"} 1"));
+  EXPECT_THAT(scrape, HasSubstr("spillway_inter_token_seconds_count{model=\"tiny-model\"} 4"));
+  EXPECT_THAT(scrape,
+              HasSubstr("spillway_replica_ready{model=\"tiny-model\",replica=\"worker-0\"} 1"));
 }
 
 TEST_F(RouterTest, EachChoiceHasItsOwnAnswer) {
