@@ -1,30 +1,15 @@
 #include "server/worker_commands.h"
 
 #include <cstdint>
-#include <filesystem>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "common/machine_memory.h"
 #include "server/cli/memory_shares.h"
+#include "server/cli/model_bytes.h"
 
 namespace spillway {
 namespace {
-
-// Of a model's file, or of all files in its folder.
-int64_t ModelBytes(const std::string& path) {
-  std::error_code error;
-  const auto size_of = [&error](const std::filesystem::path& file) {
-    const auto size = std::filesystem::file_size(file, error);
-    return error ? int64_t{0} : static_cast<int64_t>(size);
-  };
-  if (!std::filesystem::is_directory(path, error)) return size_of(path);
-  int64_t bytes = 0;
-  for (const auto& entry : std::filesystem::directory_iterator(path, error)) {
-    if (entry.is_regular_file(error)) bytes += size_of(entry.path());
-  }
-  return bytes;
-}
 
 // What each worker may take of this machine's memory; empty for a lone one, which looks for itself.
 std::vector<int64_t> WorkerMemory(const ServeOptions& options) {
