@@ -29,6 +29,25 @@ void AppendUtf8(char32_t code_point, std::string& out);
 // Python's bytes.decode(errors="replace"), as UTF-8 again.
 std::string ReplaceBadUtf8(std::string_view bytes);
 
+// Calls `on_run(begin, run, is_utf8)` for the longest runs of whole characters and of what is none,
+// in turn.
+template <typename OnRun>
+void ForEachUtf8Run(std::string_view bytes, OnRun on_run) {
+  size_t begin = 0;
+  bool begin_is_utf8 = true;
+  for (size_t at = 0; at < bytes.size();) {
+    const Utf8Character character = FirstUtf8Character(bytes.substr(at));
+    const bool is_utf8 = character.kind == Utf8Character::Kind::kWhole;
+    if (is_utf8 != begin_is_utf8) {
+      if (at > begin) on_run(begin, bytes.substr(begin, at - begin), begin_is_utf8);
+      begin = at;
+      begin_is_utf8 = is_utf8;
+    }
+    at += static_cast<size_t>(character.size);
+  }
+  if (bytes.size() > begin) on_run(begin, bytes.substr(begin), begin_is_utf8);
+}
+
 inline constexpr std::string_view kReplacementCharacter = "\xEF\xBF\xBD";
 
 }  // namespace spillway
