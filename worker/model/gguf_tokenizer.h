@@ -11,6 +11,7 @@ namespace spillway {
 // The vocabulary of a GGUF file. INVALID_ARGUMENT, NOT_FOUND: what is wrong or missing, by key.
 // UNIMPLEMENTED: a tokenizer.ggml.model that we can't run, and those that we can.
 //
+// User-defined tokens that look like <|…|> are control tokens (worker/text/control_marker.h).
 // `end_of_text` is sorted: eos, eot and eom as the file has them, and the control tokens whose text
 // is a known end of a turn (files often name one of several).
 absl::StatusOr<TokenizerSpec> TokenizerSpecFromGguf(const GgufFile& file);

@@ -21,6 +21,12 @@ ByteAlphabet::ByteAlphabet() {
   }
 }
 
+std::string ByteAlphabet::Encode(std::string_view bytes) const {
+  std::string text;
+  for (const char byte : bytes) text += characters_[static_cast<unsigned char>(byte)];
+  return text;
+}
+
 std::optional<std::string> ByteAlphabet::Decode(std::string_view text) const {
   std::string out;
   while (!text.empty()) {

@@ -17,6 +17,9 @@ class ByteAlphabet {
   // UTF-8 of the character for `byte`.
   const std::string& CharacterOf(unsigned char byte) const { return characters_[byte]; }
 
+  // `bytes` as text in the alphabet.
+  std::string Encode(std::string_view bytes) const;
+
   // The bytes that `text` stands for; nothing when it has a character outside the alphabet.
   std::optional<std::string> Decode(std::string_view text) const;
 

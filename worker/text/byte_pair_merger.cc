@@ -14,7 +14,7 @@ uint64_t KeyOf(TokenId left, TokenId right) {
 }  // namespace
 
 void BytePairMerger::Add(TokenId left, TokenId right, TokenId merged) {
-  pairs_.try_emplace(KeyOf(left, right), Pair{static_cast<uint32_t>(pairs_.size()), merged});
+  pairs_.insert_or_assign(KeyOf(left, right), Pair{next_rank_++, merged});
 }
 
 BytePairMerger::Pair BytePairMerger::Find(TokenId left, TokenId right) const {

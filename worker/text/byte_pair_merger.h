@@ -16,7 +16,8 @@ namespace spillway {
 // Immutable once all merges are added: any thread may use it at once.
 class BytePairMerger {
  public:
-  // `left right` become `merged`. Ranks grow with each call; of two equal pairs the first counts.
+  // `left right` become `merged`. Ranks grow with each call; of two equal pairs the last counts, as
+  // in tokenizers.
   void Add(TokenId left, TokenId right, TokenId merged);
 
   // Merges `tokens` in place. Short pieces by scanning, long ones in O(n log n) by a heap.
@@ -36,6 +37,7 @@ class BytePairMerger {
   void MergeByHeap(std::vector<TokenId>& tokens) const;
 
   absl::flat_hash_map<uint64_t, Pair> pairs_;  // by left << 32 | right
+  uint32_t next_rank_ = 0;
 };
 
 }  // namespace spillway

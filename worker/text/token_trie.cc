@@ -5,36 +5,44 @@
 #include "common/check.h"
 
 namespace spillway {
-namespace {
 
-bool Before(const std::pair<unsigned char, int32_t>& child, unsigned char byte) {
-  return child.first < byte;
-}
-
-}  // namespace
-
-void TokenTrie::Add(std::string_view text, TokenId token) {
-  CHECK(!text.empty());
-  int32_t node = 0;
-  for (const char c : text) {
-    const auto byte = static_cast<unsigned char>(c);
-    int32_t child = Child(node, byte);
-    if (child < 0) {
-      child = static_cast<int32_t>(nodes_.size());
-      auto& children = nodes_[node].children;
-      children.insert(std::lower_bound(children.begin(), children.end(), byte, Before),
-                      {byte, child});
-      nodes_.emplace_back();
+TokenTrie::TokenTrie(std::vector<std::pair<std::string_view, TokenId>> tokens) {
+  std::stable_sort(tokens.begin(), tokens.end(),
+                   [](const auto& a, const auto& b) { return a.first < b.first; });
+  // The tokens below a node, and how many bytes lead there. Nodes are numbered in this order.
+  struct Below {
+    size_t begin;
+    size_t end;
+    size_t depth;
+  };
+  std::vector<Below> nodes = {{0, tokens.size(), 0}};
+  bytes_.push_back(0);
+  for (size_t node = 0; node < nodes.size(); ++node) {
+    auto [begin, end, depth] = nodes[node];
+    tokens_.push_back(-1);
+    for (; begin < end && tokens[begin].first.size() == depth; ++begin) {
+      CHECK(depth > 0);
+      if (tokens_.back() < 0) tokens_.back() = tokens[begin].second;
     }
-    node = child;
+    first_children_.push_back(static_cast<int32_t>(nodes.size()));
+    while (begin < end) {
+      const char byte = tokens[begin].first[depth];
+      size_t next = begin;
+      while (next < end && tokens[next].first[depth] == byte) ++next;
+      nodes.push_back({begin, next, depth + 1});
+      bytes_.push_back(static_cast<unsigned char>(byte));
+      begin = next;
+    }
   }
-  if (nodes_[node].token < 0) nodes_[node].token = token;
+  first_children_.push_back(static_cast<int32_t>(nodes.size()));
+  for (int byte = 0; byte < 256; ++byte) roots_[byte] = Child(0, static_cast<unsigned char>(byte));
 }
 
 int32_t TokenTrie::Child(int32_t node, unsigned char byte) const {
-  const auto& children = nodes_[node].children;
-  const auto child = std::lower_bound(children.begin(), children.end(), byte, Before);
-  return child != children.end() && child->first == byte ? child->second : -1;
+  const auto begin = bytes_.begin() + first_children_[node];
+  const auto end = bytes_.begin() + first_children_[node + 1];
+  const auto child = std::lower_bound(begin, end, byte);
+  return child != end && *child == byte ? static_cast<int32_t>(child - bytes_.begin()) : -1;
 }
 
 }  // namespace spillway

@@ -1,7 +1,8 @@
 #include "worker/text/tokenizer.h"
 
 #include <algorithm>
-#include <array>
+#include <deque>
+#include <optional>
 #include <utility>
 
 #include "absl/container/flat_hash_map.h"
@@ -9,46 +10,58 @@
 #include "absl/strings/str_cat.h"
 #include "common/check.h"
 #include "common/status_macros.h"
-#include "worker/text/byte_alphabet.h"
-#include "worker/text/byte_pair_merger.h"
+#include "worker/text/added_tokens.h"
+#include "worker/text/labeled_text.h"
+#include "worker/text/normalizer.h"
 #include "worker/text/pre_tokenizer.h"
-#include "worker/text/token_trie.h"
+#include "worker/text/token_decoder.h"
+#include "worker/text/token_model.h"
+#include "worker/text/tokenizer_check.h"
+#include "worker/text/tokenizer_family.h"
 
 namespace spillway {
 namespace {
 
+using Kind = TokenizerSpec::Kind;
 using TokenType = TokenizerSpec::TokenType;
-
-// Keeps the search at one place of a text short, whatever a file says. Real ones are under 64.
-constexpr size_t kSpecialBytesMax = 1024;
 
 // <unk> is control too: its text is a name and no text.
 bool IsControlType(TokenType type) {
   return type == TokenType::kControl || type == TokenType::kUnknown;
 }
 
-absl::Status CheckId(TokenId id, const char* what, size_t size) {
-  if (id >= -1 && id < static_cast<int64_t>(size)) return absl::OkStatus();
-  return absl::InvalidArgumentError(
-      absl::StrCat("tokenizer: ", what, " is ", id, ", the vocabulary has ", size, " tokens"));
+// Found in texts by itself, before the model sees them.
+bool IsAddedType(TokenType type) { return type == TokenType::kUserDefined || IsControlType(type); }
+
+std::vector<DecoderStep> DecodersOf(const TokenizerSpec& spec) {
+  using Step = DecoderStep::Kind;
+  if (!spec.decoders.empty()) return spec.decoders;
+  switch (spec.kind) {
+    case Kind::kByteLevelBpe:
+      return {{.kind = Step::kByteLevel}};
+    case Kind::kWordPiece:
+      return {{.kind = Step::kWordPiece, .text = spec.continuing_prefix, .cleanup = true}};
+    default:
+      return {{.kind = Step::kReplace, .text = " ", .pattern = {.text = "\u2581"}},
+              {.kind = Step::kByteFallback},
+              {.kind = Step::kFuse}};
+  }
 }
 
-absl::Status CheckSizesAndIds(const TokenizerSpec& spec) {
-  const size_t size = spec.tokens.size();
-  if (size == 0 || size > INT32_MAX) {
-    return absl::InvalidArgumentError(absl::StrCat("tokenizer: a vocabulary of ", size, " tokens"));
+// The label of each byte: 1 and up for the trusted ranges.
+std::vector<uint32_t> LabelsOf(size_t size, std::span<const TextRange> trusted) {
+  std::vector<uint32_t> labels;
+  if (trusted.empty()) return labels;
+  labels.resize(size);
+  uint32_t label = 0;
+  for (const TextRange& range : trusted) {
+    ++label;
+    const size_t begin = std::min(range.begin, size);
+    const size_t end = std::min(std::max(range.end, begin), size);
+    std::fill(labels.begin() + static_cast<ptrdiff_t>(begin),
+              labels.begin() + static_cast<ptrdiff_t>(end), label);
   }
-  if (spec.types.size() != size) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("tokenizer: ", size, " tokens, but ", spec.types.size(), " token types"));
-  }
-  RETURN_IF_ERROR(CheckId(spec.bos, "the BOS id", size));
-  RETURN_IF_ERROR(CheckId(spec.eos, "the EOS id", size));
-  for (const TokenId id : spec.end_of_text) {
-    if (id < 0) return absl::InvalidArgumentError("tokenizer: an end-of-text id is negative");
-    RETURN_IF_ERROR(CheckId(id, "an end-of-text id", size));
-  }
-  return absl::OkStatus();
+  return labels;
 }
 
 }  // namespace
@@ -56,40 +69,48 @@ absl::Status CheckSizesAndIds(const TokenizerSpec& spec) {
 class Tokenizer::Impl {
  public:
   absl::Status Load(TokenizerSpec spec) {
-    RETURN_IF_ERROR(CheckSizesAndIds(spec));
-    if (spec.kind != TokenizerSpec::Kind::kByteLevelBpe || spec.pre_tokenizer.empty()) {
-      return absl::UnimplementedError(
-          "tokenizer: this build runs byte-level BPE of the known families only");
-    }
-    ASSIGN_OR_RETURN(pre_tokenizer_, PreTokenizer::Create(spec.pre_tokenizer));
+    RETURN_IF_ERROR(CheckTokenizerSpec(spec));
+    if (!spec.pre_tokenizer.empty()) RETURN_IF_ERROR(ApplyTokenizerFamily(spec));
+    ASSIGN_OR_RETURN(normalizer_, Normalizer::Create(spec.normalizers));
+    const bool maps_bytes = spec.kind != Kind::kByteLevelBpe;
+    ASSIGN_OR_RETURN(pre_tokenizer_, PreTokenizer::Create(spec.pre_tokenizers, maps_bytes));
+    ASSIGN_OR_RETURN(decoder_, TokenDecoder::Create(DecodersOf(spec)));
+    ASSIGN_OR_RETURN(model_, MakeTokenModel(spec));
+    LoadAddedTokens(spec);
+    LoadTokens(spec);
+    types_ = std::move(spec.types);
     bos_ = spec.bos;
     eos_ = spec.eos;
     add_bos_ = spec.add_bos;
     end_of_text_ = std::move(spec.end_of_text);
-    const ByteAlphabet alphabet;
-    RETURN_IF_ERROR(LoadTokens(spec, alphabet));
-    return LoadMerges(spec, alphabet);
+    prefix_ = std::move(spec.prefix);
+    suffix_ = std::move(spec.suffix);
+    return absl::OkStatus();
   }
 
   std::vector<TokenId> Encode(std::string_view text, std::span<const TextRange> trusted) const {
     std::vector<TokenId> out;
-    size_t plain_begin = 0;
-    size_t range = 0;
-    for (size_t at = 0; at < text.size();) {
-      while (range < trusted.size() && trusted[range].end <= at) ++range;
-      const bool inside = range < trusted.size() && trusted[range].begin <= at;
-      const Special special = LongestSpecial(text.substr(at), inside ? trusted[range].end - at : 0);
-      if (special.size == 0) {
-        ++at;
-        continue;
+    const std::vector<uint32_t> labels = LabelsOf(text.size(), trusted);
+    for (const AddedTokens::Part& part : added_->Split(text, labels)) {
+      if (part.token >= 0) {
+        out.push_back(part.token);
+      } else {
+        EncodePlain(text, labels, part, out);
       }
-      EncodePlain(text.substr(plain_begin, at - plain_begin), out);
-      out.push_back(special.token);
-      at += special.size;
-      plain_begin = at;
     }
-    EncodePlain(text.substr(plain_begin), out);
     return out;
+  }
+
+  std::string Decode(std::span<const TokenId> tokens, bool skip_control) const {
+    std::vector<std::string> texts;
+    texts.reserve(tokens.size());
+    for (const TokenId token : tokens) {
+      CHECK(token >= 0 && token < size());
+      if (texts_[token].empty()) continue;
+      if (skip_control && IsControlType(types_[token])) continue;
+      texts.push_back(texts_[token]);
+    }
+    return decoder_->Decode(std::move(texts));
   }
 
   const std::string& Bytes(TokenId token) const {
@@ -107,91 +128,85 @@ class Tokenizer::Impl {
   TokenId bos() const { return bos_; }
   TokenId eos() const { return eos_; }
   bool add_bos() const { return add_bos_; }
+  std::span<const TokenId> prefix() const { return prefix_; }
+  std::span<const TokenId> suffix() const { return suffix_; }
 
  private:
-  struct Special {
-    TokenId token = -1;
-    size_t size = 0;  // bytes; 0: none
-  };
-
-  // Of the special tokens that `text` begins with, the longest that is allowed. Control tokens
-  // must end within the first `trusted_size` bytes.
-  Special LongestSpecial(std::string_view text, size_t trusted_size) const {
-    Special longest;
-    specials_.ForEachPrefix(text, [&](TokenId token, size_t size) {
-      if (size <= trusted_size || !IsControlType(types_[token])) longest = {token, size};
-    });
-    return longest;
-  }
-
-  void EncodePlain(std::string_view text, std::vector<TokenId>& out) const {
-    if (text.empty()) return;
-    std::vector<std::string_view> pieces;
-    pre_tokenizer_->Split(text, pieces);
-    std::vector<TokenId> tokens;
-    for (const std::string_view piece : pieces) {
-      if (pre_tokenizer_->whole_pieces_first()) {
-        if (const auto whole = ids_by_bytes_.find(std::string(piece));
-            whole != ids_by_bytes_.end()) {
-          out.push_back(whole->second);
-          continue;
-        }
+  // A part of the text that holds no added token as it stands: one may yet appear once it is
+  // normalized.
+  void EncodePlain(std::string_view text, const std::vector<uint32_t>& labels,
+                   const AddedTokens::Part& part, std::vector<TokenId>& out) const {
+    const std::string_view plain = text.substr(part.begin, part.end - part.begin);
+    if (normalizer_->empty() && normalized_added_->empty()) {
+      EncodePieces(plain, part.begin == 0, out);
+      return;
+    }
+    LabeledText changed{std::string(plain)};
+    if (normalized_added_->any_needs_trust() && !labels.empty()) {
+      changed.labels.assign(labels.begin() + static_cast<ptrdiff_t>(part.begin),
+                            labels.begin() + static_cast<ptrdiff_t>(part.end));
+    }
+    changed = normalizer_->Normalize(std::move(changed));
+    for (const AddedTokens::Part& inner : normalized_added_->Split(changed.text, changed.labels)) {
+      if (inner.token >= 0) {
+        out.push_back(inner.token);
+      } else {
+        EncodePieces(std::string_view(changed.text).substr(inner.begin, inner.end - inner.begin),
+                     part.begin == 0 && inner.begin == 0, out);
       }
-      tokens.clear();
-      for (const char byte : piece) {
-        const TokenId token = byte_tokens_[static_cast<unsigned char>(byte)];
-        if (token >= 0) tokens.push_back(token);
-      }
-      merger_.Merge(tokens);
-      out.insert(out.end(), tokens.begin(), tokens.end());
     }
   }
 
-  absl::Status LoadTokens(const TokenizerSpec& spec, const ByteAlphabet& alphabet) {
-    types_ = spec.types;
+  void EncodePieces(std::string_view text, bool at_beginning, std::vector<TokenId>& out) const {
+    const TextPieces pieces = pre_tokenizer_->Split(text, at_beginning);
+    for (const std::string_view piece : pieces.pieces) model_->Encode(piece, out);
+  }
+
+  void LoadAddedTokens(const TokenizerSpec& spec) {
+    absl::flat_hash_map<TokenId, AddedToken> flags;
+    for (const AddedToken& token : spec.added) flags.insert_or_assign(token.id, token);
+    std::vector<AddedTokens::Entry> as_written;
+    std::vector<AddedTokens::Entry> normalized;
+    std::deque<std::string> normalized_texts;
+    for (size_t i = 0; i < spec.tokens.size(); ++i) {
+      if (!IsAddedType(spec.types[i])) continue;
+      AddedTokens::Entry entry{.text = spec.tokens[i], .needs_trust = IsControlType(spec.types[i])};
+      const auto id = static_cast<TokenId>(i);
+      if (const auto known = flags.find(id); known != flags.end()) entry.flags = known->second;
+      entry.flags.id = id;
+      if (entry.flags.normalized) {
+        entry.text = normalized_texts.emplace_back(normalizer_->Normalize({spec.tokens[i]}).text);
+        normalized_forms_.insert_or_assign(id, std::string(entry.text));
+      }
+      (entry.flags.normalized ? normalized : as_written).push_back(entry);
+    }
+    added_.emplace(as_written);
+    normalized_added_.emplace(normalized);
+  }
+
+  void LoadTokens(const TokenizerSpec& spec) {
     bytes_.reserve(spec.tokens.size());
-    for (TokenId id = 0; id < static_cast<TokenId>(spec.tokens.size()); ++id) {
-      const std::string& text = spec.tokens[id];
-      const bool plain = types_[id] == TokenType::kNormal || types_[id] == TokenType::kByte;
-      const bool special = types_[id] == TokenType::kUserDefined || IsControlType(types_[id]);
-      if (special && text.size() > kSpecialBytesMax) {
-        return absl::InvalidArgumentError(absl::StrCat("tokenizer: special token ", id, " has ",
-                                                       text.size(), " bytes, the limit is ",
-                                                       kSpecialBytesMax));
-      }
-      if (special && !text.empty()) specials_.Add(text, id);
-      // A normal token with characters outside the alphabet stands for itself, as in tokenizers.
-      bytes_.push_back(plain ? alphabet.Decode(text).value_or(text) : text);
-      if (plain) ids_by_bytes_.try_emplace(bytes_.back(), id);
+    for (size_t i = 0; i < spec.tokens.size(); ++i) {
+      const std::string& text = spec.tokens[i];
+      bytes_.push_back(IsAddedType(spec.types[i]) ? text : decoder_->BytesOf(text));
+      const auto normalized = normalized_forms_.find(static_cast<TokenId>(i));
+      texts_.push_back(normalized != normalized_forms_.end() ? normalized->second : text);
     }
-    return absl::OkStatus();
   }
 
-  absl::Status LoadMerges(const TokenizerSpec& spec, const ByteAlphabet& alphabet) {
-    absl::flat_hash_map<std::string, TokenId> ids;  // by text, as the merges have it
-    for (TokenId id = 0; id < size(); ++id) ids.try_emplace(spec.tokens[id], id);
-    for (int byte = 0; byte < 256; ++byte) {
-      const auto id = ids.find(alphabet.CharacterOf(static_cast<unsigned char>(byte)));
-      byte_tokens_[byte] = id == ids.end() ? -1 : id->second;
-    }
-    for (const MergeRule& merge : spec.merges) {
-      for (const TokenId id : {merge.left, merge.right, merge.merged}) {
-        if (id < 0) return absl::InvalidArgumentError("tokenizer: a merge's id is negative");
-        RETURN_IF_ERROR(CheckId(id, "a merge's id", spec.tokens.size()));
-      }
-      merger_.Add(merge.left, merge.right, merge.merged);
-    }
-    return absl::OkStatus();
-  }
-
-  std::unique_ptr<PreTokenizer> pre_tokenizer_;
-  BytePairMerger merger_;
-  TokenTrie specials_;  // control, unknown and user-defined tokens
+  std::optional<Normalizer> normalizer_;
+  std::optional<PreTokenizer> pre_tokenizer_;
+  std::optional<TokenDecoder> decoder_;
+  std::unique_ptr<const TokenModel> model_;
+  std::optional<AddedTokens> added_;                            // found in the text as it is
+  std::optional<AddedTokens> normalized_added_;                 // found in the normalized text
+  absl::flat_hash_map<TokenId, std::string> normalized_forms_;  // what the latter are found as
   std::vector<std::string> bytes_;
+  std::vector<std::string> texts_;  // as decoders take them
   std::vector<TokenType> types_;
-  absl::flat_hash_map<std::string, TokenId> ids_by_bytes_;  // of plain tokens
-  std::array<TokenId, 256> byte_tokens_{};                  // -1: the vocabulary lacks that byte
   std::vector<TokenId> end_of_text_;
+  std::vector<TokenId> prefix_;
+  std::vector<TokenId> suffix_;
   TokenId bos_ = -1;
   TokenId eos_ = -1;
   bool add_bos_ = false;
@@ -211,6 +226,10 @@ std::vector<TokenId> Tokenizer::Encode(std::string_view text,
   return impl_->Encode(text, trusted);
 }
 
+std::string Tokenizer::Decode(std::span<const TokenId> tokens, bool skip_control) const {
+  return impl_->Decode(tokens, skip_control);
+}
+
 std::string_view Tokenizer::TokenBytes(TokenId token) const { return impl_->Bytes(token); }
 bool Tokenizer::IsControl(TokenId token) const { return impl_->IsControl(token); }
 bool Tokenizer::IsEndOfText(TokenId token) const {
@@ -221,6 +240,8 @@ std::span<const TokenId> Tokenizer::end_of_text() const { return impl_->end_of_t
 TokenId Tokenizer::bos() const { return impl_->bos(); }
 TokenId Tokenizer::eos() const { return impl_->eos(); }
 bool Tokenizer::add_bos() const { return impl_->add_bos(); }
+std::span<const TokenId> Tokenizer::prefix() const { return impl_->prefix(); }
+std::span<const TokenId> Tokenizer::suffix() const { return impl_->suffix(); }
 int32_t Tokenizer::vocabulary_size() const { return impl_->size(); }
 
 }  // namespace spillway

@@ -12,6 +12,7 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "common/status_macros.h"
+#include "worker/text/control_marker.h"
 #include "worker/text/end_of_text.h"
 #include "worker/text/json_fields.h"
 #include "worker/text/tokenizer_json_model.h"
@@ -95,6 +96,7 @@ absl::StatusOr<Addition> ReadAddition(const JsonField& json) {
   ASSIGN_OR_RETURN(addition.flags.lstrip, json.BoolOr("lstrip", false));
   ASSIGN_OR_RETURN(addition.flags.rstrip, json.BoolOr("rstrip", false));
   ASSIGN_OR_RETURN(addition.flags.normalized, json.BoolOr("normalized", !addition.special));
+  addition.special |= LooksLikeControl(addition.content);
   return addition;
 }
 
@@ -304,16 +306,13 @@ absl::Status ReadConfig(std::string_view text, const TokenIds& ids, AddedVocabul
   return ReadAddedEnds(document.root(), spec);
 }
 
-// A ByteLevel pre-tokenizer changes the text, so what comes after it would cut another one.
-absl::Status CheckByteLevelIsLast(const std::vector<PreTokenizerStep>& steps) {
-  for (size_t i = 0; i + 1 < steps.size(); ++i) {
-    if (steps[i].kind == PreTokenizerStep::Kind::kByteLevel) {
-      return absl::UnimplementedError(
-          "tokenizer.json: pre_tokenizer has a step after ByteLevel, which is not supported; "
-          "ByteLevel must be the last");
-    }
-  }
-  return absl::OkStatus();
+// Whether the last thing that happens to a text before the model sees it is that it is cut into
+// bytes.
+bool EndsWithBytes(const std::vector<PreTokenizerStep>& steps) {
+  const auto is_bytes = [](const PreTokenizerStep& step) {
+    return step.kind == PreTokenizerStep::Kind::kByteLevel;
+  };
+  return std::count_if(steps.begin(), steps.end(), is_bytes) == 1 && is_bytes(steps.back());
 }
 
 }  // namespace
@@ -327,11 +326,9 @@ absl::StatusOr<TokenizerSpec> TokenizerSpecFromTokenizerJson(std::string_view js
   ASSIGN_OR_RETURN(spec.pre_tokenizers, PreTokenizersFromJson(root));
   ASSIGN_OR_RETURN(spec.decoders, DecodersFromJson(root));
   if (spec.decoders.empty()) spec.decoders.push_back({.kind = DecoderStep::Kind::kSpaces});
-  RETURN_IF_ERROR(CheckByteLevelIsLast(spec.pre_tokenizers));
-  const bool byte_level = !spec.pre_tokenizers.empty() &&
-                          spec.pre_tokenizers.back().kind == PreTokenizerStep::Kind::kByteLevel;
   TokenIds ids;
-  ASSIGN_OR_RETURN(const size_t model_size, ReadTokenizerModel(root, byte_level, spec, ids));
+  ASSIGN_OR_RETURN(const size_t model_size,
+                   ReadTokenizerModel(root, EndsWithBytes(spec.pre_tokenizers), spec, ids));
   AddedVocabulary vocabulary(model_size, spec, ids);
   RETURN_IF_ERROR(ReadAddedTokens(root, vocabulary));
   if (const std::optional<JsonField> processor = root.Find("post_processor")) {

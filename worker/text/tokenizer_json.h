@@ -16,10 +16,10 @@ namespace spillway {
 // special tokens, bos, eos, and add_bos_token/add_eos_token. `truncation` and `padding` are not
 // taken: they are a caller's choice, not a text's.
 //
-// Types: special tokens, and those that the post-processor adds, are kControl; other added tokens
-// kUserDefined; ids without a token kUnused with an empty text. `end_of_text` is sorted: eos, and
-// the control tokens whose text is a known end of a turn; a folder's generation_config.json may
-// name more.
+// Types: special tokens, those that the post-processor adds, and added ones that look like <|…|> or
+// <｜…｜>, whatever the file calls them, are kControl; other added tokens kUserDefined; ids without
+// a token kUnused with an empty text. `end_of_text` is sorted: eos, and the control tokens whose
+// text is a known end of a turn; a folder's generation_config.json may name more.
 //
 // INVALID_ARGUMENT says what is wrong and where: no JSON, a missing or mistyped field, an id or a
 // count beyond TokenizerLimits. UNIMPLEMENTED names a component that is not known, and the known.

@@ -126,7 +126,6 @@ absl::Status SetUnknown(std::string_view text, const TokenIds& ids, TokenizerSpe
   const auto id = ids.find(std::string(text));
   if (id == ids.end()) return absl::OkStatus();  // Texts without unknown characters need none.
   spec.unknown = id->second;
-  spec.types[spec.unknown] = TokenType::kUnknown;
   return absl::OkStatus();
 }
 
@@ -162,7 +161,6 @@ absl::Status ReadUnigram(const JsonField& model, TokenizerSpec& spec, TokenIds& 
   ASSIGN_OR_RETURN(const int64_t unknown,
                    model.IntOr("unk_id", -1, 0, static_cast<int64_t>(spec.tokens.size()) - 1));
   spec.unknown = static_cast<TokenId>(unknown);
-  if (unknown >= 0) spec.types[spec.unknown] = TokenType::kUnknown;
   return absl::OkStatus();
 }
 
@@ -209,7 +207,8 @@ absl::StatusOr<size_t> ReadTokenizerModel(const JsonField& root, bool byte_level
                                       "\", which is not supported; supported are BPE, Unigram, "
                                       "WordPiece"));
   }
-  if (spec.byte_fallback) {
+  // A unigram model's pieces may well be <0x41> as text.
+  if (spec.byte_fallback && spec.kind != Kind::kUnigram) {
     for (size_t id = 0; id < spec.tokens.size(); ++id) {
       const std::string& text = spec.tokens[id];
       const bool is_byte = text.size() == 6 && text.starts_with("<0x") && text[5] == '>';

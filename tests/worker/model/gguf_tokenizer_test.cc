@@ -99,9 +99,20 @@ TEST(GgufTokenizerTest, EndOfTextIsAlsoEotAndEomOfTheFile) {
   EXPECT_THAT(vocabulary.Spec()->end_of_text, ElementsAre(1, 3));
 }
 
+TEST(GgufTokenizerTest, UserDefinedMarkersAreControlTokens) {
+  Vocabulary vocabulary;
+  vocabulary.types = {4, 1, 1, 4, 3};
+
+  const absl::StatusOr<TokenizerSpec> spec = vocabulary.Spec();
+
+  EXPECT_EQ(spec->types[0], TokenType::kControl) << "<|im_end|>";
+  EXPECT_EQ(spec->types[3], TokenType::kUserDefined) << "ab";
+  EXPECT_THAT(spec->end_of_text, ElementsAre(0, 4));
+}
+
 TEST(GgufTokenizerTest, MarkersThatAreOrdinaryTextEndNothing) {
   Vocabulary vocabulary;
-  vocabulary.types = {1, 1, 1, 1, 4};
+  vocabulary.types = {1, 1, 1, 1, 1};
 
   EXPECT_THAT(vocabulary.Spec()->end_of_text, IsEmpty());
 }
@@ -138,8 +149,8 @@ struct BadVocabulary {
 const BadVocabulary kBadVocabularies[] = {
     {"has no tokenizer.ggml.model", [](Vocabulary& v) { v.model.clear(); },
      absl::StatusCode::kNotFound},
-    {"is \"llama\"; this build runs: gpt2", [](Vocabulary& v) { v.model = "llama"; },
-     absl::StatusCode::kUnimplemented},
+    {"is \"rwkv\"; this build runs: gpt2 (byte-level BPE), llama",
+     [](Vocabulary& v) { v.model = "rwkv"; }, absl::StatusCode::kUnimplemented},
     {"tokens has 0 entries", [](Vocabulary& v) { v.tokens.clear(); }},
     {"tokens has 1048577 entries, beyond 1 to 1048576",
      [](Vocabulary& v) { v.tokens.assign((1 << 20) + 1, ""); }},

@@ -39,13 +39,13 @@ TEST(BytePairMergerTest, BestRankFirstThenLeftmost) {
   BytePairMerger merger;
   merger.Add(2, 3, 10);
   merger.Add(1, 2, 11);
-  merger.Add(1, 2, 99);  // A repeated pair doesn't count.
+  merger.Add(1, 2, 99);  // Of a repeated pair the last counts.
   merger.Add(5, 5, 12);
   std::vector<TokenId> tokens = {1, 2, 3, 1, 2, 5, 5, 5};
 
   merger.Merge(tokens);
 
-  EXPECT_THAT(tokens, ElementsAre(1, 10, 11, 12, 5));
+  EXPECT_THAT(tokens, ElementsAre(1, 10, 99, 12, 5));
 }
 
 TEST(BytePairMergerTest, FollowsTheDefinitionAtEveryLength) {

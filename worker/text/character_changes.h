@@ -1,0 +1,12 @@
+#pragma once
+
+#include "worker/text/text_change.h"
+#include "worker/text/tokenizer_spec.h"
+
+namespace spillway {
+
+// Steps that look at one character at a time: kNmt, kLowercase, kStripAccents, kByteLevel, and the
+// parts of kBert. Appends what `step` is made of; nothing for other kinds.
+void AddCharacterChanges(const NormalizerStep& step, TextChanges& changes);
+
+}  // namespace spillway
