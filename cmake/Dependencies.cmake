@@ -12,8 +12,6 @@ find_package(prometheus-cpp CONFIG REQUIRED COMPONENTS core)
 find_package(Boost 1.81 REQUIRED)
 find_package(GTest REQUIRED)
 find_package(benchmark REQUIRED)
-find_package(PkgConfig REQUIRED)
-pkg_check_modules(PCRE2 REQUIRED IMPORTED_TARGET libpcre2-8)
 
 find_program(SPILLWAY_PROTOC protoc REQUIRED)
 find_program(SPILLWAY_GRPC_CPP_PLUGIN grpc_cpp_plugin REQUIRED)
