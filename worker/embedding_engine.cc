@@ -23,7 +23,7 @@ EmbeddingEngine::~EmbeddingEngine() { Stop(); }
 bool EmbeddingEngine::Submit(EmbeddingJob&& job) {
   {
     MutexLock lock(mutex_);
-    if (stopped_ || !queue_.TryAdd(std::move(job))) return false;
+    if (load_.stopping || !queue_.TryAdd(std::move(job))) return false;
     ++load_.jobs;
   }
   changed_.NotifyOne();
@@ -33,7 +33,7 @@ bool EmbeddingEngine::Submit(EmbeddingJob&& job) {
 void EmbeddingEngine::Stop() {
   {
     MutexLock lock(mutex_);
-    stopped_ = true;
+    load_.stopping = true;
   }
   changed_.NotifyAll();
   if (thread_.joinable()) thread_.join();
@@ -58,8 +58,8 @@ void EmbeddingEngine::Run() {
     std::vector<EmbeddingJob> abandoned;
     {
       MutexLock lock(mutex_);
-      while (!stopped_ && queue_.job_count() == 0) changed_.Wait(mutex_);
-      if (stopped_) return;
+      while (!load_.stopping && queue_.job_count() == 0) changed_.Wait(mutex_);
+      if (load_.stopping) return;
       abandoned = queue_.TakeAbandoned();
       batch = queue_.TakeBatch();
       load_.jobs = queue_.job_count();

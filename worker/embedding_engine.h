@@ -13,7 +13,8 @@ namespace spillway {
 // What an embedding engine has to do and has done.
 struct EmbeddingLoad {
   int32_t jobs = 0;
-  uint64_t passes = 0;  // since start
+  uint64_t passes = 0;    // since start
+  bool stopping = false;  // Stop() was called
 };
 
 // Runs jobs through an encoder, one pass after the other, on a thread of its own ("embedding").
@@ -48,7 +49,6 @@ class EmbeddingEngine {
   CondVar changed_;
   EmbeddingQueue queue_ GUARDED_BY(mutex_);
   EmbeddingLoad load_ GUARDED_BY(mutex_);
-  bool stopped_ GUARDED_BY(mutex_) = false;
 
   std::thread thread_;  // last: it uses all of the above
 };

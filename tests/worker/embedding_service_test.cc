@@ -230,7 +230,10 @@ TEST(EmbeddingServiceTest, AStoppedEngineFailsWhatIsLeft) {
       [&] { EXPECT_EQ(encoder.Embed({"b"}).error_code(), grpc::StatusCode::UNAVAILABLE); });
   while (encoder.engine().load().jobs < 2) std::this_thread::yield();
   // Stop() waits for the pass that runs, so the gate opens beside it.
-  std::thread opener([&] { encoder.gate().Open(); });
+  std::thread opener([&] {
+    while (!encoder.engine().load().stopping) std::this_thread::yield();
+    encoder.gate().Open();
+  });
   encoder.engine().Stop();
   opener.join();
   first.join();
