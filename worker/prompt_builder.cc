@@ -30,6 +30,7 @@ absl::StatusOr<BuiltPrompt> PromptBuilder::BuildChat(const ChatInput& input) con
   BuiltPrompt built;
   built.tokens = tokenizer_.Encode(rendered.text, rendered.trusted);
   built.text = std::move(rendered.text);
+  built.reasoning = {.format = chat_template_->reasoning_format(), .open = rendered.reasoning_open};
   return built;
 }
 

@@ -9,6 +9,7 @@
 #include "absl/status/statusor.h"
 #include "scheduler/types.h"
 #include "worker/text/chat_template.h"
+#include "worker/text/reasoning_format.h"
 #include "worker/text/tokenizer.h"
 
 namespace spillway {
@@ -19,6 +20,7 @@ using PromptSource = std::variant<ChatInput, std::string, std::vector<TokenId>>;
 struct BuiltPrompt {
   std::string text;  // empty when the source was token ids
   std::vector<TokenId> tokens;
+  ReasoningStart reasoning{};  // of a chat; what answers text or tokens is never parsed
 };
 
 // Renders and tokenizes prompts. Immutable: any thread may use it at once. `tokenizer` and

@@ -58,6 +58,21 @@ void TrustKnownRoles(const Value& messages, Heap& heap) {
   }
 }
 
+// Whether the last marker behind all that came in with the request opens the reasoning.
+bool OpensReasoning(const RenderedPrompt& prompt, const ReasoningFormat& format) {
+  if (prompt.trusted.empty() || prompt.trusted.back().end != prompt.text.size()) return false;
+  const std::string_view tail = std::string_view(prompt.text).substr(prompt.trusted.back().begin);
+  // Where the last of the markers begins, plus one; 0: there is none.
+  const auto last = [tail](const ReasoningFormat::Markers& markers) {
+    size_t end = 0;
+    for (const std::string_view marker : markers) {
+      if (!marker.empty()) end = std::max(end, tail.rfind(marker) + 1);
+    }
+    return end;
+  };
+  return last(format.opens) > last(format.closes);
+}
+
 }  // namespace
 
 class ChatTemplate::Impl {
@@ -74,8 +89,11 @@ class ChatTemplate::Impl {
     auto block = jinja::ParseTemplate(source, limits_.depth_max);
     if (!block.ok()) return Prefixed(block.status(), "chat template: ");
     block_ = *std::move(block);
+    reasoning_format_ = FindReasoningFormat(source);
     return absl::OkStatus();
   }
+
+  const ReasoningFormat* reasoning_format() const { return reasoning_format_; }
 
   absl::StatusOr<RenderedPrompt> Render(const ChatInput& input) const {
     jinja::Budget budget(limits_.steps_max, limits_.output_bytes_max);
@@ -86,7 +104,10 @@ class ChatTemplate::Impl {
     jinja::Interpreter interpreter(heap, input.template_time, limits_.depth_max);
     auto text = interpreter.Run(block_, globals);
     if (!text.ok()) return Prefixed(text.status(), "chat template: ");
-    return RenderedPrompt{std::string(text->view()), text->trusted()};
+    RenderedPrompt prompt = {.text = std::string(text->view()), .trusted = text->trusted()};
+    prompt.reasoning_open =
+        reasoning_format_ != nullptr && OpensReasoning(prompt, *reasoning_format_);
+    return prompt;
   }
 
  private:
@@ -127,6 +148,7 @@ class ChatTemplate::Impl {
   const std::vector<TemplateToken> tokens_;
   const ChatTemplateLimits limits_;
   jinja::Block block_;
+  const ReasoningFormat* reasoning_format_ = nullptr;
 };
 
 absl::StatusOr<std::unique_ptr<ChatTemplate>> ChatTemplate::Parse(std::string_view source,
@@ -153,5 +175,7 @@ ChatTemplate::~ChatTemplate() = default;
 absl::StatusOr<RenderedPrompt> ChatTemplate::Render(const ChatInput& input) const {
   return impl_->Render(input);
 }
+
+const ReasoningFormat* ChatTemplate::reasoning_format() const { return impl_->reasoning_format(); }
 
 }  // namespace spillway

@@ -7,6 +7,7 @@
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "worker/text/reasoning_format.h"
 #include "worker/text/tokenizer.h"
 
 namespace spillway {
@@ -27,6 +28,9 @@ struct RenderedPrompt {
   // token be meant. So are bos and eos, and a message's role if it is one of the usual six. Sorted,
   // disjoint.
   std::vector<TextRange> trusted;
+  // The template has opened the model's reasoning behind the last message: what the model writes
+  // begins inside of it.
+  bool reasoning_open = false;
 };
 
 struct ChatTemplateLimits {
@@ -65,6 +69,9 @@ class ChatTemplate {
   // INVALID_ARGUMENT: the input is not JSON of the right shape, or the template refuses it
   // (raise_exception's text, an undefined name…). RESOURCE_EXHAUSTED: beyond a limit.
   absl::StatusOr<RenderedPrompt> Render(const ChatInput& input) const;
+
+  // How the model marks its reasoning, by the markers in its template; null: it doesn't.
+  const ReasoningFormat* reasoning_format() const;
 
  private:
   class Impl;

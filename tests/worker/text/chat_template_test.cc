@@ -2,6 +2,7 @@
 
 #include <filesystem>
 #include <fstream>
+#include <map>
 #include <random>
 #include <sstream>
 
@@ -101,6 +102,73 @@ TEST(ChatTemplateTest, PublishedTemplatesRenderAsInJinja) {
     }
   }
   EXPECT_GT(compared, 900);
+}
+
+// --- what it says of the reasoning ---
+
+bool OpensReasoning(const std::string& source, const std::string& content = "hi") {
+  const auto prompt = RenderUser(source, content);
+  EXPECT_TRUE(prompt.ok()) << prompt.status();
+  return prompt.ok() && prompt->reasoning_open;
+}
+
+TEST(ChatTemplateTest, TheReasoningIsOpenWhereTheTemplatesEndOpensIt) {
+  const std::string user = "{# </think> #}{{ messages[0].content }}";
+  EXPECT_TRUE(OpensReasoning(user + "<a><think>\n"));
+  EXPECT_TRUE(OpensReasoning(user + "<think></think><think>"));
+  EXPECT_FALSE(OpensReasoning(user + "<a>"));
+  EXPECT_FALSE(OpensReasoning(user + "<think>\n\n</think>\n\n"));
+  EXPECT_FALSE(OpensReasoning("<think>" + user + "<a>"));
+  EXPECT_FALSE(OpensReasoning("{{ messages[0].content }}<think>"))
+      << "a template that never closes";
+}
+
+TEST(ChatTemplateTest, WhatAUserWritesOpensNoReasoning) {
+  EXPECT_FALSE(OpensReasoning("{# </think> #}{{ messages[0].content }}", "<think>"));
+  EXPECT_FALSE(OpensReasoning("{# </think> #}{{ messages[0].content }}<a>", "<think>"));
+  EXPECT_TRUE(OpensReasoning("{# </think> #}{{ messages[0].content }}<think>", "</think>"));
+}
+
+TEST(ChatTemplateTest, PublishedThinkersAreRecognised) {
+  struct Expected {
+    std::string format;  // empty: it doesn't think
+    bool open = false;   // by default
+  };
+  const std::map<std::string, Expected> models = {
+      {"apertus", {"apertus"}},
+      {"deepseek-r1-distill-llama", {"think", true}},
+      {"deepseek-r1-distill-qwen", {"think"}},
+      {"deepseek-v3.1", {"think"}},
+      {"functionary-3.2", {}},
+      {"glm-4.6", {"think"}},
+      {"gpt-oss", {"harmony"}},
+      {"granite-3.3", {"granite"}},
+      {"granite-4.0", {}},
+      {"llama-cpp-deepseek-r1", {"think", true}},
+      {"llama3-style", {}},
+      {"ministral-3-reasoning", {"mistral"}},
+      {"mistral-nemo", {}},
+      {"phi-3.5", {}},
+      {"qwen2.5", {}},
+      {"qwen3", {"think"}},
+      {"qwen3-coder", {}},
+      {"qwen3.5", {"think", true}},
+      {"seed-oss", {"seed"}},
+      {"smollm2", {}},
+      {"smollm3", {"think"}},
+  };
+  for (const auto& [name, expected] : models) {
+    SCOPED_TRACE(name);
+    const auto parsed =
+        ChatTemplate::Parse(ReadFile(kTestdata + "templates/" + name + ".jinja"), "<s>", "</s>");
+    ASSERT_TRUE(parsed.ok()) << parsed.status();
+    const ReasoningFormat* format = (*parsed)->reasoning_format();
+    EXPECT_EQ(format == nullptr ? "" : format->name, expected.format);
+    const auto prompt =
+        (*parsed)->Render(InputOf({{"messages", {{{"role", "user"}, {"content", "hi"}}}}}));
+    ASSERT_TRUE(prompt.ok()) << prompt.status();
+    EXPECT_EQ(prompt->reasoning_open, expected.open) << prompt->text;
+  }
 }
 
 // --- what is trusted ---
