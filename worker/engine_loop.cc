@@ -188,7 +188,8 @@ void EngineLoop::OnStarted(const SequenceStart& start) {
   generation.cached_tokens = start.cached_tokens;
   events_.push_back({start.sequence, StartedEvent{start.cached_tokens}});
   // What there is to tell before anything has been computed.
-  DeltaEvent delta = {.content = std::move(generation.content_at_start)};
+  DeltaEvent delta = {.text = std::move(generation.text_at_start),
+                      .reasoning_tokens = generation.reasoning_tokens()};
   const EngineRequest& request = generation.request();
   if (request.prompt_top_logprobs >= 0 && request.resumed_logprobs == 0) {
     const TokenId first = request.prompt.front();
@@ -196,8 +197,8 @@ void EngineLoop::OnStarted(const SequenceStart& start) {
         {.token = first, .of_prompt = true, .silent = tokenizer_.IsControl(first)});
   }
   generation.TakeEcho(generation.scores_prompt() ? generation.scored() : generation.prompt_tokens(),
-                      delta.content);
-  if (delta.content.empty() && delta.logprobs.empty()) return;
+                      delta.text.content);
+  if (delta.text.empty() && delta.logprobs.empty()) return;
   events_.push_back({start.sequence, std::move(delta)});
 }
 
@@ -219,7 +220,7 @@ void EngineLoop::TellScores(Generation& generation, Generation::ScoreRange token
   const EngineRequest& request = generation.request();
   DeltaEvent delta;
   const auto tell = [&](int32_t end) {
-    generation.TakeEcho(end, delta.content);
+    generation.TakeEcho(end, delta.text.content);
     events_.push_back({request.id, std::exchange(delta, {})});
   };
   for (int32_t index = tokens.begin; index < tokens.end; ++index) {
@@ -291,7 +292,8 @@ bool EngineLoop::OnSampled(SequenceId id, const SampledToken& sampled) {
                               .top = {sampled.score.top.begin(), sampled.score.top.end()},
                               .content_begin = generation.content_begin()});
   }
-  const std::optional<EndReason> ended = generation.OnToken(token, delta.content);
+  const std::optional<EndReason> ended = generation.OnToken(token, delta.text);
+  delta.reasoning_tokens = generation.reasoning_tokens();
   delta.tokens.push_back(token);
   events_.push_back({id, std::move(delta)});
   if (ended.has_value()) End(id, *ended);
@@ -309,7 +311,8 @@ void EngineLoop::End(SequenceId id, EndReason reason) {
                       .stop_string = generation.stop_string(),
                       .usage = {.prompt_tokens = generation.prompt_tokens(),
                                 .cached_tokens = generation.cached_tokens,
-                                .completion_tokens = generation.output_tokens()},
+                                .completion_tokens = generation.output_tokens(),
+                                .reasoning_tokens = generation.reasoning_tokens()},
                       .timings = {.queue = started - arrival,
                                   .prefill = first_token - started,
                                   .decode = now - first_token}};

@@ -11,6 +11,8 @@
 #include "scheduler/types.h"
 #include "worker/sampling/logprob_scorer.h"
 #include "worker/sampling/sampling_params.h"
+#include "worker/text/output_parser.h"
+#include "worker/text/reasoning_format.h"
 
 // What goes into the engine loop and what comes out: the worker's own words, free of the wire's.
 
@@ -23,7 +25,10 @@ struct EngineRequest {
   std::vector<TokenId> prompt;
   // Sampled by an earlier run that was lost. Output for limits, penalties, stops and text.
   std::vector<TokenId> resumed;
-  int64_t resumed_content_bytes = 0;  // of the resumed tokens' text, what the client already has
+  // Of the resumed tokens' text, what the client already has.
+  int64_t resumed_reasoning_bytes = 0;
+  int64_t resumed_content_bytes = 0;
+  ReasoningStart reasoning{};  // how the output marks its reasoning, if it does
   SamplingParams sampling;
   // The content begins with the prompt: as `prompt_text` has it, or as its ids read if that is
   // empty.
@@ -53,6 +58,7 @@ struct SequenceUsage {
   int32_t prompt_tokens = 0;
   int32_t cached_tokens = 0;
   int32_t completion_tokens = 0;
+  int32_t reasoning_tokens = 0;  // of those
 };
 
 struct SequenceTimings {
@@ -76,12 +82,15 @@ struct TokenLogprobs {
   int32_t rank = 0;
   std::vector<TokenLogprob> top;  // the likeliest tokens, the likeliest first
   // Bytes of the sequence's content before the first character that holds some of its text. It has
-  // been told when more content than that has; it never will be if a stop string cuts it.
+  // been told when more content than that has; it never will be if a stop string cuts it, or if it
+  // is of the reasoning (DeltaEvent::reasoning_tokens).
   int64_t content_begin = 0;
 };
 struct DeltaEvent {
-  std::string content;  // whole UTF-8 characters; may be empty while text is held back
+  OutputText text;  // whole UTF-8 characters; may be empty while text is held back
   std::vector<TokenId> tokens;
+  // How many of the output's first tokens, of all so far, are known to hold none of the content.
+  int32_t reasoning_tokens = 0;
   // Of `tokens`; of a prompt's tokens before there is any output.
   std::vector<TokenLogprobs> logprobs;
 };

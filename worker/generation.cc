@@ -6,9 +6,22 @@
 #include "common/check.h"
 
 namespace spillway {
+namespace {
+
+// Takes from what is new in `text` what the client has: `told` bytes of the whole channel, of which
+// `bytes` came before. Counts what is new.
+void DropWhatIsTold(size_t new_from, int64_t told, int64_t& bytes, std::string& text) {
+  const auto added = static_cast<int64_t>(text.size() - new_from);
+  text.erase(new_from, static_cast<size_t>(std::clamp<int64_t>(told - bytes, 0, added)));
+  bytes += added;
+}
+
+}  // namespace
 
 Generation::Generation(EngineRequest request, const Tokenizer& tokenizer)
-    : request_(std::move(request)), tokenizer_(tokenizer), text_(tokenizer, request_.stop_strings) {
+    : request_(std::move(request)),
+      tokenizer_(tokenizer),
+      text_(tokenizer, request_.stop_strings, OutputParser(request_.reasoning)) {
   CHECK(!request_.prompt.empty());
   CHECK(request_.new_tokens_max > 0);
   tokens_.reserve(request_.prompt.size() +
@@ -24,10 +37,10 @@ Generation::Generation(EngineRequest request, const Tokenizer& tokenizer)
 }
 
 std::optional<EndReason> Generation::Replay() {
-  if (!request_.resumed.empty()) TakeEcho(prompt_tokens(), content_at_start);
+  if (!request_.resumed.empty()) TakeEcho(prompt_tokens(), text_at_start.content);
   std::optional<EndReason> end;
   for (size_t i = 0; i < request_.resumed.size() && !end.has_value(); ++i) {
-    end = OnToken(request_.resumed[i], content_at_start);
+    end = OnToken(request_.resumed[i], text_at_start);
   }
   return end;
 }
@@ -39,7 +52,7 @@ void Generation::TakeEcho(int32_t tokens, std::string& content) {
   content.append(echo_->text(), static_cast<size_t>(echo_taken_),
                  static_cast<size_t>(end - echo_taken_));
   echo_taken_ = end;
-  DropWhatIsTold(before, content);
+  DropWhatIsTold(before, request_.resumed_content_bytes, content_bytes_, content);
 }
 
 Generation::ScoreRange Generation::TakeScores(int32_t slice_begin, int32_t slice_count) {
@@ -55,32 +68,28 @@ int64_t Generation::EchoBeginOf(int32_t index) const {
   return echo_.has_value() ? echo_->BeginOf(index) : 0;
 }
 
-std::optional<EndReason> Generation::OnToken(TokenId token, std::string& content) {
-  const size_t before = content.size();
-  const std::optional<EndReason> end = AddToken(token, content);
-  DropWhatIsTold(before, content);
+std::optional<EndReason> Generation::OnToken(TokenId token, OutputText& text) {
+  const size_t reasoning_before = text.reasoning.size();
+  const size_t content_before = text.content.size();
+  const std::optional<EndReason> end = AddToken(token, text);
+  DropWhatIsTold(reasoning_before, request_.resumed_reasoning_bytes, reasoning_bytes_,
+                 text.reasoning);
+  DropWhatIsTold(content_before, request_.resumed_content_bytes, content_bytes_, text.content);
   return end;
 }
 
-void Generation::DropWhatIsTold(size_t new_from, std::string& content) {
-  const auto bytes = static_cast<int64_t>(content.size() - new_from);
-  const int64_t told =
-      std::clamp<int64_t>(request_.resumed_content_bytes - content_bytes_, 0, bytes);
-  content.erase(new_from, static_cast<size_t>(told));
-  content_bytes_ += bytes;
-}
-
-std::optional<EndReason> Generation::AddToken(TokenId token, std::string& content) {
+std::optional<EndReason> Generation::AddToken(TokenId token, OutputText& text) {
   CHECK(tokens_.size() < tokens_.capacity());
   tokens_.push_back(token);
   if (EndsText(token)) {
-    text_.Flush(content);
+    text_.Skip();
+    text_.Flush(text);
     return EndReason::kStop;
   }
-  if (text_.Append(token, content)) return EndReason::kStop;
+  if (text_.Append(token, text)) return EndReason::kStop;
   if (output_tokens() < request_.new_tokens_max) return std::nullopt;
   // What was held back may turn out to complete a stop string.
-  return text_.Flush(content) ? EndReason::kStop : EndReason::kLength;
+  return text_.Flush(text) ? EndReason::kStop : EndReason::kLength;
 }
 
 bool Generation::EndsText(TokenId token) const {

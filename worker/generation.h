@@ -24,10 +24,10 @@ class Generation {
   Generation(const Generation&) = delete;
   Generation& operator=(const Generation&) = delete;
 
-  // All content is appended without what the client has already from a run that was lost
-  // (EngineRequest::resumed_content_bytes).
+  // All text is appended without what the client has already from a run that was lost
+  // (EngineRequest::resumed_reasoning_bytes, resumed_content_bytes).
 
-  // Replays the resumed tokens, the echo of the prompt before them, into content_at_start. Returns
+  // Replays the resumed tokens, the echo of the prompt before them, into text_at_start. Returns
   // how the sequence ends if it already had with them. Call once, first.
   std::optional<EndReason> Replay();
 
@@ -51,11 +51,12 @@ class Generation {
   // prompt; 0 where there is no echo.
   int64_t EchoBeginOf(int32_t index) const;
 
-  // Takes the next sampled token: appends the text that it settles to `content`. Returns how the
+  // Takes the next sampled token: appends the text that it settles to `text`. Returns how the
   // sequence ends with it, if it does; held-back text is then flushed.
-  std::optional<EndReason> OnToken(TokenId token, std::string& content);
+  std::optional<EndReason> OnToken(TokenId token, OutputText& text);
 
-  // Bytes of content before the first character that holds some of the next token's text.
+  // Bytes of content before the first character that holds some of the next token's text, if that
+  // turns out to be content.
   int64_t content_begin() const {
     return content_bytes_ + static_cast<int64_t>(text_.pending_bytes());
   }
@@ -69,13 +70,15 @@ class Generation {
   std::span<const TokenId> tokens() const { return tokens_; }
   int32_t prompt_tokens() const { return static_cast<int32_t>(request_.prompt.size()); }
   int32_t output_tokens() const { return static_cast<int32_t>(tokens_.size()) - prompt_tokens(); }
+  // How many of the output's first tokens are known to be of the reasoning (TextStream).
+  int32_t reasoning_tokens() const { return text_.reasoning_tokens(); }
   const std::string& stop_string() const { return text_.matched_stop_string(); }
 
   // Whether a token has no text of its own: a control token, or one that ends the text.
   bool IsSilent(TokenId token) const;
 
   // What can be told as soon as the sequence starts.
-  std::string content_at_start;
+  OutputText text_at_start;
 
   // Filled by EngineLoop, for the final report.
   int32_t cached_tokens = 0;
@@ -84,8 +87,7 @@ class Generation {
 
  private:
   bool EndsText(TokenId token) const;
-  std::optional<EndReason> AddToken(TokenId token, std::string& content);
-  void DropWhatIsTold(size_t new_from, std::string& content);
+  std::optional<EndReason> AddToken(TokenId token, OutputText& text);
 
   const EngineRequest request_;
   const Tokenizer& tokenizer_;
@@ -93,9 +95,11 @@ class Generation {
   std::vector<TokenId> ends_;  // all that end the text
   TextStream text_;
   std::optional<PromptEcho> echo_;
-  int64_t echo_taken_ = 0;     // bytes of it
-  int64_t content_bytes_ = 0;  // so far, those that the client has from a lost run among them
-  int32_t scored_ = 0;         // tokens of the prompt: these need no scoring (any more)
+  int64_t echo_taken_ = 0;  // bytes of it
+  // So far, those that the client has from a lost run among them.
+  int64_t content_bytes_ = 0;
+  int64_t reasoning_bytes_ = 0;
+  int32_t scored_ = 0;  // tokens of the prompt: these need no scoring (any more)
 };
 
 }  // namespace spillway

@@ -16,13 +16,14 @@ PromptEcho::PromptEcho(const Tokenizer& tokenizer, std::span<const TokenId> prom
                        std::string text)
     : text_(std::move(text)) {
   TextStream stream(tokenizer, {});
-  std::string decoded;
+  OutputText output;
+  std::string& decoded = output.content;
   begins_.reserve(prompt.size() + 1);
   for (const TokenId token : prompt) {
     begins_.push_back(static_cast<int64_t>(decoded.size()));
-    stream.Append(token, decoded);
+    stream.Append(token, output);
   }
-  stream.Flush(decoded);
+  stream.Flush(output);
   if (text_.empty()) text_ = decoded;
   // SentencePiece puts a space before the first word.
   const auto added =

@@ -15,7 +15,8 @@ size_t EventBytes(const EngineEvent& event, const Tokenizer& tokenizer) {
   constexpr size_t kLogprobOverhead = 24;
   const auto* delta = std::get_if<DeltaEvent>(&event.what);
   if (delta == nullptr) return kOverhead;
-  size_t bytes = kOverhead + delta->content.size() + kIdBytes * delta->tokens.size();
+  size_t bytes = kOverhead + delta->text.reasoning.size() + delta->text.content.size() +
+                 kIdBytes * delta->tokens.size();
   for (const TokenLogprobs& logprobs : delta->logprobs) {
     bytes += 2 * kLogprobOverhead + tokenizer.TokenBytes(logprobs.token).size();
     for (const TokenLogprob& top : logprobs.top) {

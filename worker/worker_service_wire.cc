@@ -155,7 +155,9 @@ SpecRefusal RequestFromWire(const wire::GenerateSpec& spec, const SpecContext& c
   request.new_tokens_min = std::min(spec.new_tokens_min(), request.new_tokens_max);
   request.prompt = std::move(prompt->tokens);
   request.resumed.assign(spec.resumed_token_ids().begin(), spec.resumed_token_ids().end());
+  request.resumed_reasoning_bytes = std::max<int64_t>(spec.resumed_reasoning_bytes(), 0);
   request.resumed_content_bytes = std::max<int64_t>(spec.resumed_content_bytes(), 0);
+  if (!spec.inline_reasoning()) request.reasoning = prompt->reasoning;
   for (TokenId token : request.resumed) {
     if (token < 0 || token >= context.vocabulary_size) {
       return Invalid(absl::StrCat("resumed token ", token, " is not in the vocabulary"));
@@ -174,7 +176,9 @@ void EventToWire(EngineEvent& event, const Tokenizer& tokenizer, wire::SequenceE
   } else if (const auto* started = std::get_if<StartedEvent>(&event.what)) {
     to.mutable_started()->set_cached_tokens(started->cached_tokens);
   } else if (auto* delta = std::get_if<DeltaEvent>(&event.what)) {
-    to.mutable_delta()->set_content(std::move(delta->content));
+    to.mutable_delta()->set_content(std::move(delta->text.content));
+    to.mutable_delta()->set_reasoning(std::move(delta->text.reasoning));
+    to.mutable_delta()->set_reasoning_tokens(delta->reasoning_tokens);
     to.mutable_delta()->mutable_token_ids()->Add(delta->tokens.begin(), delta->tokens.end());
     for (const TokenLogprobs& logprobs : delta->logprobs) {
       LogprobsToWire(logprobs, tokenizer, *to.mutable_delta()->add_logprobs());
@@ -187,6 +191,7 @@ void EventToWire(EngineEvent& event, const Tokenizer& tokenizer, wire::SequenceE
     finished.mutable_usage()->set_prompt_tokens(ended->usage.prompt_tokens);
     finished.mutable_usage()->set_cached_tokens(ended->usage.cached_tokens);
     finished.mutable_usage()->set_completion_tokens(ended->usage.completion_tokens);
+    finished.mutable_usage()->set_reasoning_tokens(ended->usage.reasoning_tokens);
     finished.mutable_timings()->set_queue_ms(Milliseconds(ended->timings.queue));
     finished.mutable_timings()->set_prefill_ms(Milliseconds(ended->timings.prefill));
     finished.mutable_timings()->set_decode_ms(Milliseconds(ended->timings.decode));

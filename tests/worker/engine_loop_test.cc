@@ -3,6 +3,7 @@
 #include "worker/engine_loop.h"
 
 #include <algorithm>
+#include <array>
 #include <map>
 #include <string>
 #include <thread>
@@ -45,6 +46,8 @@ class RecordingSink : public EngineSink {
     bool accepted = false;
     bool started = false;
     std::string text;
+    std::string reasoning;
+    int32_t reasoning_tokens = 0;
     std::vector<TokenId> tokens;
     std::vector<TokenLogprobs> logprobs;
     size_t logprobs_of_largest_delta = 0;
@@ -58,7 +61,10 @@ class RecordingSink : public EngineSink {
       EXPECT_FALSE(heard.ended.has_value() || heard.failed.has_value()) << "an event after the end";
       if (auto* delta = std::get_if<DeltaEvent>(&event.what)) {
         EXPECT_TRUE(heard.started) << "a delta before the start";
-        heard.text += delta->content;
+        heard.text += delta->text.content;
+        heard.reasoning += delta->text.reasoning;
+        EXPECT_GE(delta->reasoning_tokens, heard.reasoning_tokens);
+        heard.reasoning_tokens = delta->reasoning_tokens;
         heard.logprobs_of_largest_delta =
             std::max(heard.logprobs_of_largest_delta, delta->logprobs.size());
         heard.tokens.insert(heard.tokens.end(), delta->tokens.begin(), delta->tokens.end());
@@ -408,6 +414,40 @@ TEST_F(EngineLoopTest, AResumedSequenceGoesOnWhereTheClientStands) {
   EXPECT_EQ(sink_[1].text, "defg");
   EXPECT_EQ(sink_[1].ended->usage.prompt_tokens, 1);
   EXPECT_EQ(sink_[1].ended->usage.completion_tokens, 6);
+}
+
+TEST_F(EngineLoopTest, TellsReasoningApartAlsoWhereItIsResumed) {
+  const std::string output = "<think>\nhm</think>\n\nyes";
+  FakeExecutor executor(kShape, [&output](std::span<const TokenId> tokens) -> TokenId {
+    const size_t written = tokens.size() - 1;
+    return written < output.size() ? output[written] : kByteVocabularyEnd;
+  });
+  EngineLoop engine({}, Limits(), executor, *tokenizer_, clock_, sink_);
+  EngineRequest whole = Request(1, "a");
+  whole.reasoning = {.format = FindReasoningFormat("</think>")};
+  EngineRequest resumed = whole;
+  resumed.id = SequenceId{2};
+  resumed.resumed.assign(output.begin(), output.begin() + 15);  // within the closing marker
+  resumed.resumed_reasoning_bytes = 1;
+  EngineRequest open = Request(3, "a");
+  open.reasoning = {.format = whole.reasoning.format, .open = true};
+  open.new_tokens_max = 10;
+  for (EngineRequest& request : std::array{whole, resumed, open}) {
+    ASSERT_TRUE(engine.Submit(std::move(request)));
+  }
+  for (int turn = 0; turn < 60; ++turn) ASSERT_TRUE(engine.RunOnce(absl::ZeroDuration()).ok());
+
+  EXPECT_EQ(sink_[1].reasoning, "hm");
+  EXPECT_EQ(sink_[1].text, "yes");
+  EXPECT_EQ(sink_[2].reasoning, "m");
+  EXPECT_EQ(sink_[2].text, "yes");
+  EXPECT_EQ(sink_[3].reasoning, "hm");
+  EXPECT_EQ(sink_[3].text, "");
+  for (const int id : {1, 2}) {
+    EXPECT_EQ(sink_[id].ended->usage.reasoning_tokens, 20);
+    EXPECT_EQ(sink_[id].ended->usage.completion_tokens, 24);
+  }
+  EXPECT_EQ(sink_[3].ended->usage.reasoning_tokens, 10);
 }
 
 TEST_F(EngineLoopTest, TheTextDoesNotEndBeforeTheMinimum) {

@@ -18,14 +18,14 @@ class GenerationTest : public ::testing::Test {
   }
 
   const std::unique_ptr<Tokenizer> tokenizer_ = *Tokenizer::Create(ByteVocabulary());
-  std::string content_;
+  OutputText out_;
 };
 
 TEST_F(GenerationTest, EndOfTextStopsAndGivesNoText) {
   Generation generation(Request(), *tokenizer_);
-  EXPECT_EQ(generation.OnToken('a', content_), std::nullopt);
-  EXPECT_EQ(generation.OnToken(kByteVocabularyEnd, content_), EndReason::kStop);
-  EXPECT_EQ(content_, "a");
+  EXPECT_EQ(generation.OnToken('a', out_), std::nullopt);
+  EXPECT_EQ(generation.OnToken(kByteVocabularyEnd, out_), EndReason::kStop);
+  EXPECT_EQ(out_.content, "a");
   EXPECT_EQ(generation.output_tokens(), 2);
 }
 
@@ -33,7 +33,7 @@ TEST_F(GenerationTest, EndOfTextIsIgnoredWhenAskedTo) {
   EngineRequest request = Request();
   request.ignore_end_of_text = true;
   Generation generation(std::move(request), *tokenizer_);
-  EXPECT_EQ(generation.OnToken(kByteVocabularyEnd, content_), std::nullopt);
+  EXPECT_EQ(generation.OnToken(kByteVocabularyEnd, out_), std::nullopt);
 }
 
 TEST_F(GenerationTest, TheLastTokenAllowedEndsByLengthAndFlushesHeldBackText) {
@@ -41,20 +41,20 @@ TEST_F(GenerationTest, TheLastTokenAllowedEndsByLengthAndFlushesHeldBackText) {
   request.new_tokens_max = 2;
   request.stop_strings = {"bc"};
   Generation generation(std::move(request), *tokenizer_);
-  EXPECT_EQ(generation.OnToken('a', content_), std::nullopt);
-  EXPECT_EQ(generation.OnToken('b', content_), EndReason::kLength);
-  EXPECT_EQ(content_, "ab");
+  EXPECT_EQ(generation.OnToken('a', out_), std::nullopt);
+  EXPECT_EQ(generation.OnToken('b', out_), EndReason::kLength);
+  EXPECT_EQ(out_.content, "ab");
 }
 
 TEST_F(GenerationTest, AStopStringEndsItAndIsNotReturned) {
   EngineRequest request = Request();
   request.stop_strings = {"bc"};
   Generation generation(std::move(request), *tokenizer_);
-  EXPECT_EQ(generation.OnToken('a', content_), std::nullopt);
-  EXPECT_EQ(generation.OnToken('b', content_), std::nullopt);
-  EXPECT_EQ(content_, "a");
-  EXPECT_EQ(generation.OnToken('c', content_), EndReason::kStop);
-  EXPECT_EQ(content_, "a");
+  EXPECT_EQ(generation.OnToken('a', out_), std::nullopt);
+  EXPECT_EQ(generation.OnToken('b', out_), std::nullopt);
+  EXPECT_EQ(out_.content, "a");
+  EXPECT_EQ(generation.OnToken('c', out_), EndReason::kStop);
+  EXPECT_EQ(out_.content, "a");
   EXPECT_EQ(generation.stop_string(), "bc");
 }
 
@@ -63,7 +63,7 @@ TEST_F(GenerationTest, KnowsWhereTheNextTokensTextBegins) {
   request.stop_strings = {"bc!"};
   Generation generation(std::move(request), *tokenizer_);
   const auto begin_after = [&](TokenId token) {
-    EXPECT_EQ(generation.OnToken(token, content_), std::nullopt);
+    EXPECT_EQ(generation.OnToken(token, out_), std::nullopt);
     return generation.content_begin();
   };
   EXPECT_EQ(generation.content_begin(), 0);
@@ -73,7 +73,7 @@ TEST_F(GenerationTest, KnowsWhereTheNextTokensTextBegins) {
   EXPECT_EQ(begin_after(0xBD), 2);
   EXPECT_EQ(begin_after(0xA0), 5);
   EXPECT_EQ(begin_after(0xFF), 8);  // U+FFFD
-  EXPECT_EQ(content_, "ab\xE4\xBD\xA0\xEF\xBF\xBD");
+  EXPECT_EQ(out_.content, "ab\xE4\xBD\xA0\xEF\xBF\xBD");
 }
 
 TEST_F(GenerationTest, ReplayedTextCountsInWhatFollows) {
@@ -89,8 +89,8 @@ TEST_F(GenerationTest, AStopTokenEndsIt) {
   EngineRequest request = Request();
   request.stop_tokens = {'x'};
   Generation generation(std::move(request), *tokenizer_);
-  EXPECT_EQ(generation.OnToken('x', content_), EndReason::kStop);
-  EXPECT_EQ(content_, "");
+  EXPECT_EQ(generation.OnToken('x', out_), EndReason::kStop);
+  EXPECT_EQ(out_.content, "");
 }
 
 TEST_F(GenerationTest, EndOfTextIsBannedBeforeTheMinimum) {
@@ -121,9 +121,9 @@ TEST_F(GenerationTest, AReplayGivesOnlyWhatTheClientLacks) {
   request.resumed_content_bytes = 1;
   Generation generation(std::move(request), *tokenizer_);
   EXPECT_EQ(generation.Replay(), std::nullopt);
-  EXPECT_EQ(generation.content_at_start, "b");
-  EXPECT_EQ(generation.OnToken('d', content_), EndReason::kStop);
-  EXPECT_EQ(content_, "");
+  EXPECT_EQ(generation.text_at_start.content, "b");
+  EXPECT_EQ(generation.OnToken('d', out_), EndReason::kStop);
+  EXPECT_EQ(out_.content, "");
   EXPECT_EQ(generation.output_tokens(), 4);
 }
 
@@ -132,7 +132,7 @@ TEST_F(GenerationTest, AReplayMayTurnOutToBeTheWholeAnswer) {
   request.resumed = {'a', kByteVocabularyEnd};
   Generation generation(std::move(request), *tokenizer_);
   EXPECT_EQ(generation.Replay(), EndReason::kStop);
-  EXPECT_EQ(generation.content_at_start, "a");
+  EXPECT_EQ(generation.text_at_start.content, "a");
 }
 
 TEST_F(GenerationTest, TheEchoComesOnceAndBeforeTheOutput) {
@@ -140,14 +140,14 @@ TEST_F(GenerationTest, TheEchoComesOnceAndBeforeTheOutput) {
   request.prompt = {'x', 'y', 'z'};
   request.echo = true;
   Generation generation(std::move(request), *tokenizer_);
-  generation.TakeEcho(1, content_);
-  EXPECT_EQ(content_, "x");
-  generation.TakeEcho(3, content_);
-  generation.TakeEcho(2, content_);
-  EXPECT_EQ(content_, "xyz");
+  generation.TakeEcho(1, out_.content);
+  EXPECT_EQ(out_.content, "x");
+  generation.TakeEcho(3, out_.content);
+  generation.TakeEcho(2, out_.content);
+  EXPECT_EQ(out_.content, "xyz");
   EXPECT_EQ(generation.content_begin(), 3);
-  generation.OnToken('a', content_);
-  EXPECT_EQ(content_, "xyza");
+  generation.OnToken('a', out_);
+  EXPECT_EQ(out_.content, "xyza");
 }
 
 TEST_F(GenerationTest, AReplayLeavesOutTheEchoThatTheClientHas) {
@@ -159,7 +159,8 @@ TEST_F(GenerationTest, AReplayLeavesOutTheEchoThatTheClientHas) {
     request.resumed_content_bytes = told;
     Generation generation(std::move(request), *tokenizer_);
     generation.Replay();
-    EXPECT_EQ(generation.content_at_start, std::string("xyzab").substr(static_cast<size_t>(told)));
+    EXPECT_EQ(generation.text_at_start.content,
+              std::string("xyzab").substr(static_cast<size_t>(told)));
     EXPECT_EQ(generation.content_begin(), 5);
   }
 }
@@ -194,6 +195,80 @@ TEST_F(GenerationTest, WhatTheClientHasIsNotScoredAgain) {
   request.resumed_logprobs = 0;
   request.prompt_top_logprobs = -1;
   EXPECT_FALSE(Generation(request, *tokenizer_).scores_prompt());
+}
+
+// --- with reasoning ---
+
+class ReasoningGenerationTest : public GenerationTest {
+ protected:
+  EngineRequest ThinkingRequest() const {
+    EngineRequest request = Request();
+    request.reasoning = {.format = FindReasoningFormat("</think>")};
+    return request;
+  }
+};
+
+TEST_F(ReasoningGenerationTest, SplitsAndCountsTheReasoning) {
+  Generation generation(ThinkingRequest(), *tokenizer_);
+  for (const char byte : std::string_view("<think>\nhm\n</think>\n\nyes")) {
+    EXPECT_EQ(generation.OnToken(byte, out_), std::nullopt);
+  }
+  generation.OnToken(kByteVocabularyEnd, out_);
+  EXPECT_EQ(out_.reasoning, "hm");
+  EXPECT_EQ(out_.content, "yes");
+  EXPECT_EQ(generation.reasoning_tokens(), 21);
+  EXPECT_EQ(generation.output_tokens(), 25);
+}
+
+TEST_F(ReasoningGenerationTest, AnEndWithinTheReasoningCountsToIt) {
+  Generation generation(ThinkingRequest(), *tokenizer_);
+  for (const char byte : std::string_view("<think>hm")) generation.OnToken(byte, out_);
+  EXPECT_EQ(generation.OnToken(kByteVocabularyEnd, out_), EndReason::kStop);
+  EXPECT_EQ(out_.reasoning, "hm");
+  EXPECT_EQ(generation.reasoning_tokens(), 10);
+}
+
+TEST_F(ReasoningGenerationTest, ContentBeginsBehindNoneOfTheReasoning) {
+  Generation generation(ThinkingRequest(), *tokenizer_);
+  const auto begin_after = [&](std::string_view bytes) {
+    for (const char byte : bytes) generation.OnToken(byte, out_);
+    return generation.content_begin();
+  };
+  EXPECT_EQ(begin_after(" <th"), 4);  // may yet be content
+  EXPECT_EQ(begin_after("ink>hm "), 0);
+  EXPECT_EQ(begin_after("</think>\n\n"), 0);
+  EXPECT_EQ(begin_after("y"), 1);
+  EXPECT_EQ(begin_after("es"), 3);
+}
+
+// Lost behind each of its tokens, also inside a marker or a character.
+TEST_F(ReasoningGenerationTest, ALostRunGoesOnInEachChannelWhereTheClientStands) {
+  const std::string output = "<think>\n\xC3\xA9 <t> \n</think>\n\n\xE4\xBD\xA0, <th\xFFxy";
+  EngineRequest request = ThinkingRequest();
+  request.stop_strings = {"xyz"};
+  for (size_t lost_at = 0; lost_at <= output.size(); ++lost_at) {
+    SCOPED_TRACE(lost_at);
+    OutputText told;
+    Generation first(request, *tokenizer_);
+    for (size_t i = 0; i < lost_at; ++i) first.OnToken(static_cast<uint8_t>(output[i]), told);
+
+    EngineRequest rest = request;
+    for (size_t i = 0; i < lost_at; ++i) rest.resumed.push_back(static_cast<uint8_t>(output[i]));
+    rest.resumed_reasoning_bytes = static_cast<int64_t>(told.reasoning.size());
+    rest.resumed_content_bytes = static_cast<int64_t>(told.content.size());
+    Generation second(rest, *tokenizer_);
+    ASSERT_EQ(second.Replay(), std::nullopt);
+    told.reasoning += second.text_at_start.reasoning;
+    told.content += second.text_at_start.content;
+    for (size_t i = lost_at; i < output.size(); ++i) {
+      second.OnToken(static_cast<uint8_t>(output[i]), told);
+    }
+    second.OnToken(kByteVocabularyEnd, told);
+
+    EXPECT_EQ(told.reasoning, "\u00e9 <t>");
+    EXPECT_EQ(told.content, "\u4f60, <th\uFFFDxy");
+    EXPECT_EQ(second.reasoning_tokens(), 26);
+  }
 }
 
 }  // namespace

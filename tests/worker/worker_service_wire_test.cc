@@ -64,6 +64,46 @@ TEST_F(WorkerServiceWireTest, WhatASpecSaysCountsAlsoWhereItIsZero) {
   EXPECT_EQ(sampling.repetition_penalty, 2);
 }
 
+TEST_F(WorkerServiceWireTest, AChatsReasoningIsSplitUnlessItIsToStayInline) {
+  const auto thinks = *ChatTemplate::Parse("{{ messages[0].content }}</think>?<think>", "", "");
+  const PromptBuilder prompts(*tokenizer_, thinks.get());
+  const auto read = [&](const wire::GenerateSpec& spec) {
+    EngineRequest request;
+    EXPECT_TRUE(RequestFromWire(spec,
+                                {.prompts = prompts,
+                                 .vocabulary_size = kByteVocabularySize,
+                                 .sequence_tokens_max = 100},
+                                SequenceId{1}, absl::UnixEpoch(), request)
+                    .status.ok());
+    return request;
+  };
+  wire::GenerateSpec spec;
+  spec.mutable_prompt()->mutable_chat()->set_messages_json(R"([{"content":"a"}])");
+  spec.set_resumed_reasoning_bytes(5);
+
+  EXPECT_NE(read(spec).reasoning.format, nullptr);
+  EXPECT_TRUE(read(spec).reasoning.open);
+  EXPECT_EQ(read(spec).resumed_reasoning_bytes, 5);
+  spec.set_inline_reasoning(true);
+  EXPECT_EQ(read(spec).reasoning.format, nullptr);
+  EXPECT_EQ(read(TextSpec()).reasoning.format, nullptr);
+}
+
+TEST_F(WorkerServiceWireTest, ReasoningIsToldApart) {
+  EngineEvent delta = {SequenceId{1}, DeltaEvent{.text = {.reasoning = "hm", .content = "yes"},
+                                                 .tokens = {'m'},
+                                                 .reasoning_tokens = 3}};
+  EngineEvent ended = {SequenceId{1}, EndedEvent{.usage = {.reasoning_tokens = 4}}};
+  wire::SequenceEvent to;
+
+  EventToWire(delta, *tokenizer_, to);
+  EXPECT_EQ(to.delta().reasoning(), "hm");
+  EXPECT_EQ(to.delta().content(), "yes");
+  EXPECT_EQ(to.delta().reasoning_tokens(), 3);
+  EventToWire(ended, *tokenizer_, to);
+  EXPECT_EQ(to.finished().usage().reasoning_tokens(), 4);
+}
+
 TEST_F(WorkerServiceWireTest, DefaultsAreTold) {
   wire::SamplingParams told;
   DefaultsToWire({.temperature = 0.6f, .top_k = 20}, told);
