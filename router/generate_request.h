@@ -53,9 +53,10 @@ struct GenerateRequest {
   bool echo = false;  // the content begins with the prompt
   // Log-probabilities of the prompt's tokens, too; as SamplingOptions::top_logprobs.
   int32_t prompt_logprobs = -1;
-  bool prompt_only = false;                           // no output: new_tokens_max isn't used
-  int32_t choices = 1;                                // n
-  int32_t priority = 0;                               // higher first
+  bool inline_reasoning = false;  // reasoning stays in the content, with its markers
+  bool prompt_only = false;       // no output: new_tokens_max isn't used
+  int32_t choices = 1;            // n
+  int32_t priority = 0;           // higher first
   absl::Duration timeout = absl::InfiniteDuration();  // to the end of the answer
 };
 
@@ -81,11 +82,15 @@ struct TokenLogprobs {
 // The next piece of one choice's output. Settled: none of it is ever taken back.
 struct OutputDelta {
   std::string content;  // whole UTF-8 characters
+  // What the model thinks before it answers; all of it comes before any content.
+  std::string reasoning = {};
   // Where asked for: of the tokens whose text begins in `content`, of silent ones among them, and
-  // of the prompt's as they come.
+  // of the prompt's as they come. Tokens of the reasoning have none.
   std::vector<TokenLogprobs> logprobs = {};
+  // How many of the choice's first tokens are known to hold none of its content.
+  int32_t reasoning_tokens = 0;
 
-  bool empty() const { return content.empty() && logprobs.empty(); }
+  bool empty() const { return content.empty() && reasoning.empty() && logprobs.empty(); }
 };
 
 enum class FinishReason { kStop, kLength };
@@ -94,6 +99,7 @@ struct Usage {
   int32_t prompt_tokens = 0;
   int32_t cached_tokens = 0;
   int32_t completion_tokens = 0;
+  int32_t reasoning_tokens = 0;  // of those, what came before the content
 };
 
 }  // namespace spillway

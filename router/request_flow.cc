@@ -136,8 +136,12 @@ void RequestFlow::OnDelta(SequenceRef sequence, OutputDelta delta,
     return;
   }
   choice->content_bytes += delta.content.size();
+  choice->reasoning_bytes += delta.reasoning.size();
+  choice->reasoning_tokens = std::max(choice->reasoning_tokens, delta.reasoning_tokens);
   choice->held_tokens += static_cast<int32_t>(token_ids.size());
   choice->held.content += delta.content;
+  choice->held.reasoning += delta.reasoning;
+  choice->held.reasoning_tokens = choice->reasoning_tokens;
   choice->logprob_count += static_cast<int32_t>(delta.logprobs.size());
   std::move(delta.logprobs.begin(), delta.logprobs.end(),
             std::back_inserter(choice->unsettled_logprobs));
@@ -270,20 +274,26 @@ void RequestFlow::EmitChoice(int32_t index, FlowActions& actions) {
     total_usage_.prompt_tokens = usage.prompt_tokens;
     total_usage_.cached_tokens = std::max(total_usage_.cached_tokens, usage.cached_tokens);
     total_usage_.completion_tokens += usage.completion_tokens;
+    total_usage_.reasoning_tokens += usage.reasoning_tokens;
     actions.push_back(EmitFinishedAction{index, choice.held_finish->reason, usage});
     choice.held_finish.reset();
     ++finished_count_;
   }
 }
 
-// Those of which some text is there go with it.
+// Those of which some text is there go with it; those of the reasoning go nowhere.
 void RequestFlow::SettleLogprobs(Choice& choice) {
   std::vector<TokenLogprobs>& from = choice.unsettled_logprobs;
-  const auto settled = std::find_if(from.begin(), from.end(), [&](const TokenLogprobs& logprobs) {
-    return !logprobs.of_prompt && logprobs.content_begin >= choice.content_bytes;
-  });
-  std::move(from.begin(), settled, std::back_inserter(choice.held.logprobs));
-  from.erase(from.begin(), settled);
+  auto next = from.begin();
+  for (; next != from.end(); ++next) {
+    const bool of_reasoning = choice.settled_outputs < choice.reasoning_tokens;
+    if (!next->of_prompt) {
+      if (!of_reasoning && next->content_begin >= choice.content_bytes) break;
+      ++choice.settled_outputs;
+    }
+    if (next->of_prompt || !of_reasoning) choice.held.logprobs.push_back(std::move(*next));
+  }
+  from.erase(from.begin(), next);
 }
 
 void RequestFlow::KeepTokens(Choice& choice, std::span<const int32_t> token_ids) {

@@ -43,8 +43,8 @@ struct SequenceRef {
 struct ChooseReplicaAction {
   std::vector<int32_t> choices;  // all of the request at first; one at a resubmission
 };
-// Send the sequence. What a resumed one needs is in resumed_token_ids(), content_bytes() and
-// logprob_count().
+// Send the sequence. What a resumed one needs is in resumed_token_ids(), content_bytes(),
+// reasoning_bytes() and logprob_count().
 struct SubmitAction {
   SequenceRef sequence;
   ReplicaKey replica;
@@ -107,7 +107,8 @@ using FlowActions = std::vector<FlowAction>;
 // A worker is a peer: events that don't fit the state (a delta after the end, an unknown choice, a
 // stale attempt) change nothing and are counted in ignored_events().
 //
-// Log-probabilities come with their tokens, and wait here until the text of those does.
+// Log-probabilities come with their tokens, and wait here until the text of those does. Those of
+// tokens that turn out to be of the reasoning are dropped.
 //
 // Resume: the flow keeps the token ids of unfinished choices, and takes their bytes and the
 // prompt's from `budget`. When the budget is spent the flow stops being resumable, gives its bytes
@@ -173,6 +174,7 @@ class RequestFlow {
   std::span<const ReplicaKey> excluded(int32_t choice) const { return At(choice).excluded; }
   std::span<const int32_t> resumed_token_ids(int32_t choice) const { return At(choice).token_ids; }
   uint64_t content_bytes(int32_t choice) const { return At(choice).content_bytes; }
+  uint64_t reasoning_bytes(int32_t choice) const { return At(choice).reasoning_bytes; }
   int32_t logprob_count(int32_t choice) const { return At(choice).logprob_count; }
   // Of all finished choices; the prompt is counted once.
   const Usage& total_usage() const { return total_usage_; }
@@ -198,12 +200,15 @@ class RequestFlow {
     std::optional<int32_t> started;  // cached tokens; kept until EmitStarted
     std::vector<int32_t> token_ids;  // so far; empty when not resumable
     uint64_t content_bytes = 0;      // of text so far, emitted or held back here
+    uint64_t reasoning_bytes = 0;    // likewise
     int32_t logprob_count = 0;       // so far, those of the prompt among them
     OutputDelta held;                // not emitted before EmitStarted
     // Of tokens whose text a worker holds back. Kept here, since after a resume no worker tells
     // them again.
     std::vector<TokenLogprobs> unsettled_logprobs;
-    int32_t held_tokens = 0;  // not yet told in an EmitDelta
+    int32_t settled_outputs = 0;   // logprobs of the output that have left unsettled_logprobs
+    int32_t reasoning_tokens = 0;  // of the output's first tokens: known to hold no content
+    int32_t held_tokens = 0;       // not yet told in an EmitDelta
     std::optional<Finish> held_finish;
   };
 

@@ -74,6 +74,7 @@ void RouterShardImpl::SubmitSequence(Request& request, const SubmitAction& actio
                              .time_left = request.deadline - now,
                              .resumed_token_ids = request.flow.resumed_token_ids(choice),
                              .resumed_content_bytes = request.flow.content_bytes(choice),
+                             .resumed_reasoning_bytes = request.flow.reasoning_bytes(choice),
                              .resumed_logprobs = request.flow.logprob_count(choice),
                              .prompt_tokens_estimate = PromptTokensEstimate(request.prompt_bytes)});
   }

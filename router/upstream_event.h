@@ -54,6 +54,7 @@ struct SequenceSubmission {
   absl::Duration time_left = absl::InfiniteDuration();
   std::span<const int32_t> resumed_token_ids;
   uint64_t resumed_content_bytes = 0;
+  uint64_t resumed_reasoning_bytes = 0;
   int32_t resumed_logprobs = 0;
   int64_t prompt_tokens_estimate = 0;
 };

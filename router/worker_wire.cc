@@ -86,7 +86,8 @@ TokenLogprobs FromTokenLogprobs(wire::TokenLogprobs& from) {
 Usage FromUsage(const wire::Usage& usage) {
   return {.prompt_tokens = usage.prompt_tokens(),
           .cached_tokens = usage.cached_tokens(),
-          .completion_tokens = usage.completion_tokens()};
+          .completion_tokens = usage.completion_tokens(),
+          .reasoning_tokens = usage.reasoning_tokens()};
 }
 
 }  // namespace
@@ -110,6 +111,8 @@ wire::GenerateSpec ToGenerateSpec(const SequenceSubmission& submission) {
   spec.mutable_resumed_token_ids()->Add(submission.resumed_token_ids.begin(),
                                         submission.resumed_token_ids.end());
   spec.set_resumed_content_bytes(static_cast<int64_t>(submission.resumed_content_bytes));
+  spec.set_resumed_reasoning_bytes(static_cast<int64_t>(submission.resumed_reasoning_bytes));
+  spec.set_inline_reasoning(request.inline_reasoning);
   spec.set_echo(request.echo);
   spec.set_prompt_only(request.prompt_only);
   if (request.prompt_logprobs >= 0) {
@@ -149,7 +152,9 @@ std::optional<UpstreamEvent> FromSequenceEvent(wire::SequenceEvent& event) {
       return out;
     case wire::SequenceEvent::kDelta: {
       wire::Delta& delta = *event.mutable_delta();
-      DeltaEvent what = {.output = {.content = std::move(*delta.mutable_content())},
+      DeltaEvent what = {.output = {.content = std::move(*delta.mutable_content()),
+                                    .reasoning = std::move(*delta.mutable_reasoning()),
+                                    .reasoning_tokens = delta.reasoning_tokens()},
                          .token_ids = {delta.token_ids().begin(), delta.token_ids().end()}};
       for (wire::TokenLogprobs& logprobs : *delta.mutable_logprobs()) {
         what.output.logprobs.push_back(FromTokenLogprobs(logprobs));

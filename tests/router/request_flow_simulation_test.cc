@@ -36,11 +36,23 @@ std::string Text(uint64_t seed, int32_t tokens) {
   return text;
 }
 
+// The first tokens of some choices are of their reasoning.
+int32_t ReasoningTokens(uint64_t seed) {
+  return std::min(static_cast<int32_t>(seed * 3 % 8), AnswerTokens(seed));
+}
+std::string Reasoning(uint64_t seed, int32_t tokens) {
+  return Text(seed, std::min(tokens, ReasoningTokens(seed)));
+}
+std::string Content(uint64_t seed, int32_t tokens) {
+  return Text(seed, tokens).substr(Reasoning(seed, tokens).size());
+}
+
 class ClientOracle {
  public:
   ClientOracle(int32_t choices, uint64_t seed)
       : seed_(seed),
         texts_(static_cast<size_t>(choices)),
+        reasonings_(texts_.size()),
         logprobs_(texts_.size()),
         finished_(texts_.size()) {}
 
@@ -56,26 +68,33 @@ class ClientOracle {
   void Delta(const EmitDeltaAction& delta) {
     ASSERT_TRUE(started_ && !over_);
     ASSERT_FALSE(finished_.at(delta.choice));
-    ASSERT_FALSE(delta.output.content.empty());
+    ASSERT_FALSE(delta.output.content.empty() && delta.output.reasoning.empty());
     texts_.at(delta.choice) += delta.output.content;
+    reasonings_.at(delta.choice) += delta.output.reasoning;
     // At any moment the client has the logprobs of the tokens whose text has begun, in order.
+    const uint64_t seed = seed_ + static_cast<uint64_t>(delta.choice);
+    const int32_t reasoning_tokens = ReasoningTokens(seed);
     int32_t& told = logprobs_.at(delta.choice);
     for (const TokenLogprobs& logprobs : delta.output.logprobs) {
-      ASSERT_EQ(logprobs.token.token_id, told);
+      ASSERT_EQ(logprobs.token.token_id, reasoning_tokens + told);
       ++told;
     }
     // At any moment the client has an unbroken beginning.
-    const uint64_t seed = seed_ + static_cast<uint64_t>(delta.choice);
-    ASSERT_TRUE(Text(seed, AnswerTokens(seed)).starts_with(texts_.at(delta.choice)));
-    ASSERT_GE(Text(seed, told).size(), texts_.at(delta.choice).size());
-    ASSERT_TRUE(told == 0 || Text(seed, told - 1).size() < texts_.at(delta.choice).size());
+    const int32_t total = AnswerTokens(seed);
+    const std::string& text = texts_.at(delta.choice);
+    ASSERT_TRUE(Content(seed, total).starts_with(text));
+    ASSERT_TRUE(Reasoning(seed, total).starts_with(reasonings_.at(delta.choice)));
+    ASSERT_TRUE(text.empty() || reasonings_.at(delta.choice) == Reasoning(seed, total));
+    ASSERT_GE(Content(seed, reasoning_tokens + told).size(), text.size());
+    ASSERT_TRUE(told == 0 || Content(seed, reasoning_tokens + told - 1).size() < text.size());
   }
   void Finished(const EmitFinishedAction& finished) {
     ASSERT_TRUE(started_ && !over_);
     ASSERT_FALSE(finished_.at(finished.choice));
     finished_.at(finished.choice) = true;
     const uint64_t seed = seed_ + static_cast<uint64_t>(finished.choice);
-    ASSERT_EQ(texts_.at(finished.choice), Text(seed, AnswerTokens(seed)));
+    ASSERT_EQ(texts_.at(finished.choice), Content(seed, AnswerTokens(seed)));
+    ASSERT_EQ(reasonings_.at(finished.choice), Reasoning(seed, AnswerTokens(seed)));
     ASSERT_EQ(finished.usage.completion_tokens, AnswerTokens(seed));
     over_ = std::find(finished_.begin(), finished_.end(), false) == finished_.end();
   }
@@ -88,6 +107,7 @@ class ClientOracle {
  private:
   const uint64_t seed_;
   std::vector<std::string> texts_;
+  std::vector<std::string> reasonings_;
   std::vector<int32_t> logprobs_;  // how many of each choice were told
   std::vector<bool> finished_;
   bool accepted_ = false;
@@ -102,7 +122,8 @@ struct Sequence {
   uint64_t seed = 0;
   int32_t tokens = 0;        // sampled, those of the resume included
   size_t content_bytes = 0;  // sent, those of the resume included
-  int stage = 0;             // 0 submitted, 1 accepted, 2 started
+  size_t reasoning_bytes = 0;
+  int stage = 0;  // 0 submitted, 1 accepted, 2 started
 };
 
 struct Totals {
@@ -195,7 +216,8 @@ class Simulation {
             .replica = submit->replica,
             .seed = submit->seed,
             .tokens = static_cast<int32_t>(tokens.size()),
-            .content_bytes = flow.content_bytes(submit->sequence.choice)};
+            .content_bytes = flow.content_bytes(submit->sequence.choice),
+            .reasoning_bytes = flow.reasoning_bytes(submit->sequence.choice)};
       } else if (const auto* cancel = std::get_if<CancelSequenceAction>(&action)) {
         const auto found = sequences_.find(cancel->sequence.choice);
         ASSERT_TRUE(found != sequences_.end()) << "cancels what no worker has";
@@ -274,17 +296,26 @@ class Simulation {
     for (int32_t i = sequence.tokens; i < sequence.tokens + count; ++i) {
       tokens.push_back(i);
       delta.logprobs.push_back(
-          {.token = {.token_id = i}, .content_begin = Text(sequence.seed, i).size()});
+          {.token = {.token_id = i}, .content_begin = Content(sequence.seed, i).size()});
     }
     sequence.tokens += count;
     const bool finishes = sequence.tokens == total && OneIn(2);
-    const std::string text = Text(sequence.seed, sequence.tokens);
-    const size_t unsent = text.size() - sequence.content_bytes;
-    const size_t sent =
-        finishes ? unsent : static_cast<size_t>(Uniform(0, static_cast<int>(unsent)));
+    const auto send = [&](const std::string& text, size_t& sent) {
+      const size_t unsent = text.size() - sent;
+      const size_t now =
+          finishes ? unsent : static_cast<size_t>(Uniform(0, static_cast<int>(unsent)));
+      return text.substr(std::exchange(sent, sent + now), now);
+    };
     const SequenceRef ref = sequence.ref;
-    delta.content = text.substr(sequence.content_bytes, sent);
-    sequence.content_bytes += sent;
+    const int32_t reasoning_tokens = ReasoningTokens(sequence.seed);
+    const std::string reasoning = Reasoning(sequence.seed, sequence.tokens);
+    delta.reasoning = send(reasoning, sequence.reasoning_bytes);
+    if (sequence.reasoning_bytes == reasoning.size() && sequence.tokens >= reasoning_tokens) {
+      delta.content = send(Content(sequence.seed, sequence.tokens), sequence.content_bytes);
+    }
+    // Which channel a token is in may be known late, but is with the first content.
+    const int32_t known = std::min(sequence.tokens, reasoning_tokens);
+    delta.reasoning_tokens = sequence.content_bytes > 0 ? known : Uniform(0, known);
     flow.OnDelta(ref, std::move(delta), tokens, actions);
     if (finishes && !flow.ended()) {
       sequences_.erase(at);

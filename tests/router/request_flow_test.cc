@@ -40,6 +40,7 @@ std::string Words(const FlowAction& action) {
         } else if constexpr (std::is_same_v<Action, EmitDeltaAction>) {
           std::string text =
               absl::StrCat("delta ", a.choice, " '", a.output.content, "' ", a.token_count);
+          if (!a.output.reasoning.empty()) absl::StrAppend(&text, " (", a.output.reasoning, ")");
           for (const TokenLogprobs& logprobs : a.output.logprobs) {
             absl::StrAppend(&text, " [", logprobs.token.text, "]");
           }
@@ -197,6 +198,59 @@ TEST_F(RequestFlowTest, APromptsLogprobsGoOnAtOnceAndAreCountedForAResume) {
   EXPECT_EQ(flow.logprob_count(0), 3);
 }
 
+TEST_F(RequestFlowTest, ReasoningIsToldApartAndCountedForAResume) {
+  RequestFlow& flow = MakeSubmitted();
+  flow.OnAccepted({0, 0}, 5, actions_);
+  flow.OnStarted({0, 0}, 0, actions_);
+  Take();
+  flow.OnDelta({0, 0}, {.reasoning = "hm,"}, Tokens(2), actions_);
+  EXPECT_THAT(Take(), ElementsAre("delta 0 '' 2 (hm,)"));
+  flow.OnDelta({0, 0}, {.content = "yes", .reasoning = " so"}, Tokens(3), actions_);
+  EXPECT_THAT(Take(), ElementsAre("delta 0 'yes' 3 ( so)"));
+  flow.OnLost({0, 0}, kNow, actions_);
+  EXPECT_EQ(flow.reasoning_bytes(0), 6);
+  EXPECT_EQ(flow.content_bytes(0), 3);
+}
+
+TEST_F(RequestFlowTest, LogprobsOfTheReasoningAreNeverTold) {
+  RequestFlow& flow = MakeSubmitted();
+  flow.OnAccepted({0, 0}, 5, actions_);
+  flow.OnStarted({0, 0}, 0, actions_);
+  Take();
+  const auto say = [&](OutputDelta delta, std::string reasoning, int32_t reasoning_tokens) {
+    delta.reasoning = std::move(reasoning);
+    delta.reasoning_tokens = reasoning_tokens;
+    const auto tokens = static_cast<int32_t>(delta.logprobs.size());
+    flow.OnDelta({0, 0}, std::move(delta), Tokens(tokens), actions_);
+    return Take();
+  };
+  EXPECT_THAT(say(Scored("", {{"<", 0}}), "", 0), IsEmpty());
+  EXPECT_THAT(say(Scored("", {{"think>", 1}, {"hm", 0}}), "hm", 3),
+              ElementsAre("delta 0 '' 3 (hm)"));
+  EXPECT_THAT(say(Scored("", {{"</thi", 0}}), "", 3), IsEmpty());
+  EXPECT_THAT(say(Scored("y", {{"nk>", 0}, {"y", 0}, {"<", 1}}), "", 5),
+              ElementsAre("delta 0 'y' 4 [y]"));
+  EXPECT_THAT(say(Scored("<b", {{"b", 2}}), "", 5), ElementsAre("delta 0 '<b' 1 [<] [b]"));
+  flow.OnLost({0, 0}, kNow, actions_);
+  EXPECT_EQ(flow.logprob_count(0), 8);
+}
+
+TEST_F(RequestFlowTest, LogprobsOfTheReasoningAreKnownByTheirPlaceOnTheNextWorkerToo) {
+  RequestFlow& flow = MakeSubmitted();
+  flow.OnAccepted({0, 0}, 5, actions_);
+  flow.OnStarted({0, 0}, 0, actions_);
+  flow.OnDelta({0, 0}, Scored("", {{"hm", 0}, {"</thi", 0}}), Tokens(2), actions_);
+  flow.OnLost({0, 0}, kNow, actions_);
+  flow.OnPlaced(kZero, kSecond, actions_);
+  flow.OnAccepted({0, 1}, 5, actions_);
+  flow.OnStarted({0, 1}, 0, actions_);
+  Take();
+  OutputDelta end = Scored("y", {{"nk>", 0}, {"y", 0}});
+  end.reasoning_tokens = 3;
+  flow.OnDelta({0, 1}, end, Tokens(2), actions_);
+  EXPECT_THAT(Take(), ElementsAre("delta 0 'y' 4 [y]"));
+}
+
 TEST_F(RequestFlowTest, LogprobsOfHeldBackTextOutliveTheirWorker) {
   RequestFlow& flow = MakeSubmitted();
   flow.OnAccepted({0, 0}, 5, actions_);
@@ -240,12 +294,13 @@ TEST_F(RequestFlowTest, TotalUsageCountsThePromptOnce) {
   for (int32_t i = 0; i < 2; ++i) flow.OnAccepted({i, 0}, 5, actions_);
   for (int32_t i = 0; i < 2; ++i) {
     flow.OnStarted({i, 0}, i, actions_);
-    flow.OnFinished({i, 0}, FinishReason::kStop, {5, 0, 10 + i}, actions_);
+    flow.OnFinished({i, 0}, FinishReason::kStop, {5, 0, 10 + i, 2 + i}, actions_);
   }
   EXPECT_TRUE(flow.ended());
   EXPECT_EQ(flow.total_usage().prompt_tokens, 5);
   EXPECT_EQ(flow.total_usage().cached_tokens, 1);
   EXPECT_EQ(flow.total_usage().completion_tokens, 21);
+  EXPECT_EQ(flow.total_usage().reasoning_tokens, 5);
 }
 
 TEST_F(RequestFlowTest, OneChoicesFailureFailsTheRequest) {

@@ -72,6 +72,7 @@ class RecordingSink : public ResponseSink {
     EXPECT_FALSE(finished.contains(choice));
     EXPECT_FALSE(delta.empty());
     texts[choice] += delta.content;
+    reasonings[choice] += delta.reasoning;
     tokens[choice] += token_count;
     if (on_delta) on_delta();
   }
@@ -109,6 +110,7 @@ class RecordingSink : public ResponseSink {
   int batches = 0;
   int heard_since_batch_end = 0;
   std::map<int32_t, std::string> texts;
+  std::map<int32_t, std::string> reasonings;
   std::map<int32_t, int32_t> tokens;
   std::map<int32_t, std::pair<FinishReason, Usage>> finished;
   std::optional<GenerateError> error;

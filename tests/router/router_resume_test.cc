@@ -1,5 +1,6 @@
 // The whole router against FakeWorkers that are lost: what goes on, waits, and ends.
 
+#include <algorithm>
 #include <string>
 #include <vector>
 
@@ -48,6 +49,39 @@ TEST_F(RouterTest, AnotherWorkerGoesOnWhereALostOneStopped) {
   EXPECT_EQ(resumed.template_time_unix_s, lost.seen().submissions.at(0).template_time_unix_s);
   EXPECT_THAT(metrics_.Scrape(), HasSubstr("spillway_resumes_total{model=\"tiny-model\"} 2"));
 }
+
+class RouterReasoningTest : public RouterTest {
+ protected:
+  // Five tokens of reasoning, seven of content, by two workers.
+  void LoseTheFirstWorkerAfter(int32_t tokens) {
+    Make();
+    AddWorker("worker-0", {.hold_after = tokens, .reasoning_tokens = 5});
+    AddWorker("worker-1", {.hold_after = tokens, .reasoning_tokens = 5});
+    RecordingSink sink;
+    GenerateRequest request;
+    request.sampling.seed = 9;
+    Submit(sink, request);
+    const std::string reasoning = FakeAnswer(9, 5);
+    const std::string half = FakeAnswer(9, tokens - 1);
+    ASSERT_TRUE(PumpUntil([&] { return sink.reasonings[0] + sink.texts[0] == half; }));
+    const bool first = !workers_["worker-0"]->seen().submissions.empty();
+    FakeWorker& other = *workers_[first ? "worker-1" : "worker-0"];
+
+    other.Allow(FakeWorker::kNoHold);
+    workers_[first ? "worker-0" : "worker-1"]->Kill();
+    ASSERT_TRUE(PumpUntilEnded(sink));
+
+    EXPECT_EQ(sink.reasonings[0], reasoning);
+    EXPECT_EQ(sink.texts[0], FakeAnswer(9, 12).substr(reasoning.size()));
+    EXPECT_EQ(sink.finished.at(0).second.reasoning_tokens, 5);
+    const FakeWorker::Submission resumed = other.seen().submissions.at(0);
+    EXPECT_EQ(resumed.resumed_reasoning_bytes, std::min(half.size(), reasoning.size()));
+    EXPECT_EQ(resumed.resumed_content_bytes, half.size() - resumed.resumed_reasoning_bytes);
+  }
+};
+
+TEST_F(RouterReasoningTest, AnotherWorkerGoesOnThinking) { LoseTheFirstWorkerAfter(3); }
+TEST_F(RouterReasoningTest, AnotherWorkerGoesOnAnswering) { LoseTheFirstWorkerAfter(9); }
 
 TEST_F(RouterTest, FailsWhenTheLastWorkerIsLostForGood) {
   Make({.resume_wait = absl::Milliseconds(100)});

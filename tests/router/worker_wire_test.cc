@@ -31,6 +31,7 @@ TEST(ToGenerateSpec, CarriesAllThatARerunNeeds) {
   request.new_tokens_max = 10;
   request.new_tokens_min = 2;
   request.ignore_end_of_text = true;
+  request.inline_reasoning = true;
   request.priority = 3;
   const std::vector<int32_t> resumed = {4, 5};
 
@@ -39,7 +40,8 @@ TEST(ToGenerateSpec, CarriesAllThatARerunNeeds) {
                                                   .template_time_unix_s = 1000,
                                                   .time_left = absl::Seconds(2),
                                                   .resumed_token_ids = resumed,
-                                                  .resumed_content_bytes = 6});
+                                                  .resumed_content_bytes = 6,
+                                                  .resumed_reasoning_bytes = 8});
 
   EXPECT_EQ(spec.prompt().chat().messages_json(), "[1]");
   EXPECT_EQ(spec.prompt().chat().tools_json(), "[2]");
@@ -66,6 +68,8 @@ TEST(ToGenerateSpec, CarriesAllThatARerunNeeds) {
   EXPECT_EQ(spec.deadline_ms(), 2000);
   EXPECT_THAT(spec.resumed_token_ids(), ElementsAre(4, 5));
   EXPECT_EQ(spec.resumed_content_bytes(), 6);
+  EXPECT_EQ(spec.resumed_reasoning_bytes(), 8);
+  EXPECT_TRUE(spec.inline_reasoning());
 }
 
 TEST(ToGenerateSpec, LeavesTheModelsDefaultsOpen) {
@@ -179,6 +183,21 @@ TEST(FromSequenceEvent, KnowsFailuresByTheTableOnly) {
     EXPECT_EQ(FailureOf(event).status.code(), absl::StatusCode::kInternal) << code;
     EXPECT_EQ(FailureOf(event).reason, "internal");
   }
+}
+
+TEST(FromSequenceEvent, TakesReasoningApart) {
+  wire::SequenceEvent event;
+  event.mutable_delta()->set_reasoning("hm");
+  event.mutable_delta()->set_reasoning_tokens(3);
+  const UpstreamEvent out = FromSequenceEvent(event).value();
+  EXPECT_EQ(std::get<DeltaEvent>(out.what).output.reasoning, "hm");
+  EXPECT_EQ(std::get<DeltaEvent>(out.what).output.content, "");
+  EXPECT_EQ(std::get<DeltaEvent>(out.what).output.reasoning_tokens, 3);
+
+  event.mutable_finished()->set_reason(wire::FINISH_REASON_STOP);
+  event.mutable_finished()->mutable_usage()->set_reasoning_tokens(4);
+  const UpstreamEvent end = FromSequenceEvent(event).value();
+  EXPECT_EQ(std::get<FinishedEvent>(end.what).usage.reasoning_tokens, 4);
 }
 
 TEST(FromSequenceEvent, TakesTextTokensAndUsage) {

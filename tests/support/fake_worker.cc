@@ -159,10 +159,11 @@ class FakeWorker::Impl final : public wire::Worker::Service {
   struct Sequence {
     uint64_t seed = 0;
     int32_t prompt_tokens = 0;
-    int32_t total = 0;    // tokens of the whole answer
-    int32_t resumed = 0;  // of those, sampled elsewhere
-    int32_t sampled = 0;  // those resumed included
-    size_t sent_bytes = 0;
+    int32_t total = 0;        // tokens of the whole answer
+    int32_t resumed = 0;      // of those, sampled elsewhere
+    int32_t sampled = 0;      // those resumed included
+    size_t sent_content = 0;  // bytes
+    size_t sent_reasoning = 0;
     bool says_length = false;
   };
 
@@ -258,6 +259,7 @@ class FakeWorker::Impl final : public wire::Worker::Service {
     submission.resumed_token_ids.assign(spec.resumed_token_ids().begin(),
                                         spec.resumed_token_ids().end());
     submission.resumed_content_bytes = static_cast<uint64_t>(spec.resumed_content_bytes());
+    submission.resumed_reasoning_bytes = static_cast<uint64_t>(spec.resumed_reasoning_bytes());
     submission.deadline_ms = spec.deadline_ms();
     submission.template_time_unix_s = spec.prompt().chat().template_time_unix_s();
     const auto resumed = static_cast<int32_t>(submission.resumed_token_ids.size());
@@ -267,7 +269,8 @@ class FakeWorker::Impl final : public wire::Worker::Service {
         .total = spec.new_tokens_max() > 0 ? spec.new_tokens_max() : kDefaultTokens,
         .resumed = resumed,
         .sampled = resumed,
-        .sent_bytes = submission.resumed_content_bytes,
+        .sent_content = submission.resumed_content_bytes,
+        .sent_reasoning = submission.resumed_reasoning_bytes,
         .says_length = spec.new_tokens_max() > 0};
     seen_.submissions.push_back(std::move(submission));
     if (!options_.answer_submits) return;
@@ -315,6 +318,10 @@ class FakeWorker::Impl final : public wire::Worker::Service {
     }
   }
 
+  static std::string Unsent(const std::string& text, size_t& sent) {
+    return text.substr(std::min(std::exchange(sent, std::max(sent, text.size())), text.size()));
+  }
+
   // True when the sequence has finished.
   bool Step(uint64_t id, Sequence& sequence, std::vector<wire::SequenceEvent>& events)
       REQUIRES(mutex_) {
@@ -325,11 +332,14 @@ class FakeWorker::Impl final : public wire::Worker::Service {
     wire::Delta delta;
     if (sequence.sampled < sequence.total) delta.add_token_ids(100 + sequence.sampled++);
     const bool ends = sequence.sampled == sequence.total;
-    const std::string settled = FakeAnswer(sequence.seed, sequence.sampled - (ends ? 0 : 1));
-    if (settled.size() > sequence.sent_bytes) {
-      delta.set_content(settled.substr(sequence.sent_bytes));
-      sequence.sent_bytes = settled.size();
-    }
+    const int32_t settled_tokens = sequence.sampled - (ends ? 0 : 1);
+    const int32_t reasoning_tokens = std::min(settled_tokens, options_.reasoning_tokens);
+    const std::string reasoning = FakeAnswer(sequence.seed, reasoning_tokens);
+    const std::string settled = FakeAnswer(sequence.seed, settled_tokens);
+    const std::string content = settled.substr(reasoning.size());
+    delta.set_reasoning(Unsent(reasoning, sequence.sent_reasoning));
+    delta.set_content(Unsent(content, sequence.sent_content));
+    delta.set_reasoning_tokens(reasoning_tokens);
     wire::SequenceEvent& said = events.emplace_back();
     said.set_sequence_id(id);
     *said.mutable_delta() = delta;
@@ -342,6 +352,7 @@ class FakeWorker::Impl final : public wire::Worker::Service {
     usage.set_prompt_tokens(sequence.prompt_tokens);
     usage.set_cached_tokens(1);
     usage.set_completion_tokens(sequence.total);
+    usage.set_reasoning_tokens(reasoning_tokens);
     return true;
   }
 

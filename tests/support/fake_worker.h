@@ -33,6 +33,7 @@ class FakeWorker {
     int32_t running_max = 8;
     int32_t waiting_max = 8;
     int32_t hold_after = kNoHold;  // tokens that a sequence samples here before it stands still
+    int32_t reasoning_tokens = 0;  // the first so many of an answer's tokens are reasoning
     bool answer_submits = true;    // false: not even Accepted
     // For how long what was on a stream that broke may be picked up again.
     absl::Duration reattach_grace = absl::ZeroDuration();
@@ -47,6 +48,7 @@ class FakeWorker {
     int32_t new_tokens_max = 0;
     std::vector<int32_t> resumed_token_ids;
     uint64_t resumed_content_bytes = 0;
+    uint64_t resumed_reasoning_bytes = 0;
     int64_t deadline_ms = 0;
     int64_t template_time_unix_s = 0;
     int32_t parts = 0;         // SubmitParts; 0: one Submit
