@@ -82,11 +82,11 @@ struct TokenLogprobs {
 // The next piece of one choice's output. Settled: none of it is ever taken back.
 struct OutputDelta {
   std::string content;  // whole UTF-8 characters
-  // What the model thinks before it answers; all of it comes before any content.
-  std::string reasoning = {};
   // Where asked for: of the tokens whose text begins in `content`, of silent ones among them, and
   // of the prompt's as they come. Tokens of the reasoning have none.
   std::vector<TokenLogprobs> logprobs = {};
+  // What the model thinks before it answers; all of it comes before any content.
+  std::string reasoning = {};
   // How many of the choice's first tokens are known to hold none of its content.
   int32_t reasoning_tokens = 0;
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <charconv>
 
+#include "common/check.h"
 #include "server/dialects/json_escape.h"
 
 namespace spillway {
@@ -57,27 +58,41 @@ void OpenAiChunkWriter::AppendRole(int32_t choice, std::string& out) const {
   out += tail_;
 }
 
-void OpenAiChunkWriter::AppendText(int32_t choice, std::string_view content,
+OpenAiChunkWriter::Frame OpenAiChunkWriter::ContentFrame() const {
+  if (endpoint_ != OpenAiEndpoint::kChat) return {",\"text\":\"", "\""};
+  return {",\"delta\":{\"content\":\"", "\"}"};
+}
+
+void OpenAiChunkWriter::AppendText(int32_t choice, const Frame& frame, std::string_view text,
                                    std::string_view logprobs, std::string& out) const {
   do {
-    const std::string_view part = WholeCharacters(content, kContentBytesMax);
-    content.remove_prefix(part.size());
+    const std::string_view part = WholeCharacters(text, kContentBytesMax);
+    text.remove_prefix(part.size());
     out += head_;
     out += "{\"index\":";
     AppendInt(out, choice);
-    out += endpoint_ == OpenAiEndpoint::kChat ? ",\"delta\":{\"content\":\"" : ",\"text\":\"";
+    out += frame.before;
     AppendJsonEscaped(out, part);
-    out += endpoint_ == OpenAiEndpoint::kChat ? "\"},\"logprobs\":" : "\",\"logprobs\":";
+    out += frame.behind;
+    out += ",\"logprobs\":";
     out += logprobs;
     out += ",\"finish_reason\":null";
     out += tail_;
     logprobs = kNoLogprobs;
-  } while (!content.empty());
+  } while (!text.empty());
 }
 
 void OpenAiChunkWriter::AppendContent(int32_t choice, std::string_view content,
                                       std::string& out) const {
-  if (!content.empty()) AppendText(choice, content, kNoLogprobs, out);
+  if (!content.empty()) AppendText(choice, ContentFrame(), content, kNoLogprobs, out);
+}
+
+void OpenAiChunkWriter::AppendReasoning(int32_t choice, std::string_view reasoning,
+                                        std::string& out) const {
+  if (reasoning.empty()) return;
+  CHECK(endpoint_ == OpenAiEndpoint::kChat);
+  constexpr Frame kFrame = {",\"delta\":{\"content\":\"\",\"reasoning_content\":\"", "\"}"};
+  AppendText(choice, kFrame, reasoning, kNoLogprobs, out);
 }
 
 void OpenAiChunkWriter::AppendScored(int32_t choice, const OutputDelta& delta,
@@ -90,7 +105,7 @@ void OpenAiChunkWriter::AppendScored(int32_t choice, const OutputDelta& delta,
   const auto write_up_to = [&](size_t end) {
     std::string json;
     logprobs.AppendTo(json);
-    AppendText(choice, content.substr(written, end - written), json, out);
+    AppendText(choice, ContentFrame(), content.substr(written, end - written), json, out);
     written = end;
     logprobs.Clear();
   };
@@ -137,7 +152,9 @@ void AppendUsageObject(const Usage& usage, std::string& out) {
   AppendInt(out, int64_t{usage.prompt_tokens} + usage.completion_tokens);
   out += ",\"prompt_tokens_details\":{\"cached_tokens\":";
   AppendInt(out, usage.cached_tokens);
-  out += "},\"completion_tokens_details\":{\"reasoning_tokens\":0}}";
+  out += "},\"completion_tokens_details\":{\"reasoning_tokens\":";
+  AppendInt(out, usage.reasoning_tokens);
+  out += "}}";
 }
 
 }  // namespace spillway

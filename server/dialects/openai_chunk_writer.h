@@ -32,6 +32,8 @@ class OpenAiChunkWriter {
   // The first chunk of a choice; nothing for completions, which have none.
   void AppendRole(int32_t choice, std::string& out) const;
   void AppendContent(int32_t choice, std::string_view content, std::string& out) const;
+  // Of a chat: completions have no reasoning.
+  void AppendReasoning(int32_t choice, std::string_view reasoning, std::string& out) const;
   // With log-probabilities, each in the chunk that has the beginning of its token's text.
   // `position` is where the delta begins in the choice's text; it is moved to its end.
   void AppendScored(int32_t choice, const OutputDelta& delta, TextPosition& position,
@@ -45,9 +47,15 @@ class OpenAiChunkWriter {
   static void AppendKeepAlive(std::string& out) { out += ": keep-alive\n\n"; }
 
  private:
+  // What a chunk has before and behind its text.
+  struct Frame {
+    std::string_view before;
+    std::string_view behind;
+  };
+  Frame ContentFrame() const;
   // In as many chunks as it takes; the first has `logprobs`, a JSON value.
-  void AppendText(int32_t choice, std::string_view content, std::string_view logprobs,
-                  std::string& out) const;
+  void AppendText(int32_t choice, const Frame& frame, std::string_view text,
+                  std::string_view logprobs, std::string& out) const;
 
   const OpenAiEndpoint endpoint_;
   std::string head_;  // from "data: " to "choices":[

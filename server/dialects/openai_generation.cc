@@ -16,6 +16,7 @@ OpenAiGeneration::OpenAiGeneration(OpenAiIdentity identity, OpenAiRequest reques
       stream_(request.stream),
       include_usage_(request.include_usage),
       logprobs_(request.generate.sampling.top_logprobs >= 0),
+      reasoning_(request.include_reasoning && identity_.endpoint == OpenAiEndpoint::kChat),
       timings_(timings),
       chunks_(identity_, request.include_usage),
       shard_(shard),
@@ -63,6 +64,7 @@ void OpenAiGeneration::OnDelta(int32_t choice, const OutputDelta& delta) {
     return;
   }
   BeginStreamIfDue();
+  if (reasoning_) chunks_.AppendReasoning(choice, delta.reasoning, events_);
   if (logprobs_) {
     chunks_.AppendScored(choice, delta, target.position, events_);
   } else {
@@ -72,6 +74,7 @@ void OpenAiGeneration::OnDelta(int32_t choice, const OutputDelta& delta) {
 
 void OpenAiGeneration::AddToAnswer(Choice& choice, const OutputDelta& delta) const {
   choice.text += delta.content;
+  if (reasoning_) choice.reasoning += delta.reasoning;
   if (!logprobs_) return;
   const std::string_view text = choice.text;
   for (const TokenLogprobs& token : delta.logprobs) {
@@ -88,6 +91,7 @@ void OpenAiGeneration::OnFinished(int32_t choice, FinishReason reason, const Usa
   target.finished = true;
   target.reason = reason;
   usage_.completion_tokens += usage.completion_tokens;
+  usage_.reasoning_tokens += usage.reasoning_tokens;
   if (stream_) {
     BeginStreamIfDue();
     chunks_.AppendFinish(choice, reason, events_);
@@ -175,6 +179,10 @@ std::string OpenAiGeneration::WholeAnswer() const {
     absl::StrAppend(&out, i == 0 ? "" : ",", "{\"index\":", i,
                     chat ? ",\"message\":{\"role\":\"assistant\",\"content\":" : ",\"text\":");
     AppendJsonString(out, choice.text);
+    if (!choice.reasoning.empty()) {
+      out += ",\"reasoning_content\":";
+      AppendJsonString(out, choice.reasoning);
+    }
     if (chat) out += ",\"refusal\":null}";
     out += ",\"logprobs\":";
     if (logprobs_) {

@@ -80,6 +80,7 @@ class OpenAiGeneration : public HttpOperation {
     explicit Choice(OpenAiEndpoint endpoint) : logprobs(endpoint) {}
 
     std::string text;         // only when not streaming
+    std::string reasoning;    // likewise
     OpenAiLogprobs logprobs;  // likewise
     TextPosition position;    // how much text has come; only with log-probabilities
     bool finished = false;
@@ -107,6 +108,7 @@ class OpenAiGeneration : public HttpOperation {
   const bool stream_;
   const bool include_usage_;
   const bool logprobs_;
+  const bool reasoning_;  // is shown; always false for completions, whose text is never parsed
   const OpenAiTimings timings_;
   const OpenAiChunkWriter chunks_;
   RouterShard& shard_;

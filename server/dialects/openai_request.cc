@@ -288,6 +288,12 @@ void CheckAnswerCount(FieldReader& reader, const OpenAiLimits& limits,
                         " answers, at most ", limits.answers_max, " are given at once"));
 }
 
+// The names of vLLM and SGLang.
+void ReadReasoning(FieldReader& reader, OpenAiRequest& request) {
+  request.include_reasoning = reader.Bool("include_reasoning").value_or(true);
+  request.generate.inline_reasoning = !reader.Bool("separate_reasoning").value_or(true);
+}
+
 void ReadChatLogprobs(FieldReader& reader, GenerateRequest& request) {
   const bool logprobs = reader.Bool("logprobs").value_or(false);
   const auto top = reader.Integer("top_logprobs", 0, kChatLogprobsMax);
@@ -344,6 +350,7 @@ OpenAiParseResult ParseChatRequest(std::string_view body, const OpenAiLimits& li
   ReadTools(reader, prompt);
   ReadTemplateOptions(reader, prompt);
   ReadChatLogprobs(reader, request.generate);
+  ReadReasoning(reader, request);
   RefuseChatFeatures(reader);
   request.generate.prompt = std::move(prompt);
   return Finish(reader, std::move(request));

@@ -31,6 +31,7 @@ struct OpenAiRequest {
   std::vector<PromptSource> further_prompts;  // each answered as the one in `generate`
   bool stream = false;
   bool include_usage = false;
+  bool include_reasoning = true;  // false: what the model thinks is not shown
 };
 
 using OpenAiParseResult = std::variant<OpenAiRequest, OpenAiError>;

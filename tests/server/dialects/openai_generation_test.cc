@@ -32,6 +32,7 @@ class OpenAiGenerationTest : public ::testing::Test {
     request.include_usage = include_usage;
     request.generate.choices = choices;
     request.generate.sampling.top_logprobs = top_logprobs_;
+    request.include_reasoning = include_reasoning_;
     const OpenAiIdentity identity = {endpoint, "chatcmpl-1", 1'700'000'000, "m", "fp"};
     generation_ = std::make_unique<OpenAiGeneration>(identity, std::move(request), timings_,
                                                      *shard_, writer_);
@@ -72,6 +73,7 @@ class OpenAiGenerationTest : public ::testing::Test {
   }
 
   int32_t top_logprobs_ = -1;
+  bool include_reasoning_ = true;
   OpenAiTimings timings_;
   FakeRouter router_;
   std::unique_ptr<RouterShard> shard_;
@@ -161,6 +163,64 @@ TEST_F(OpenAiGenerationTest, WholeAnswerToTheByte) {
       "\"finish_reason\":\"length\"}],\"usage\":{\"prompt_tokens\":10,\"completion_tokens\":3,"
       "\"total_tokens\":13,\"prompt_tokens_details\":{\"cached_tokens\":4},"
       "\"completion_tokens_details\":{\"reasoning_tokens\":0}},\"system_fingerprint\":\"fp\"}");
+}
+
+TEST_F(OpenAiGenerationTest, AStreamTellsReasoningApartAndEachDeltaHasContent) {
+  ResponseSink& generation = Start(/*stream=*/true);
+  generation.OnAccepted(10);
+  generation.OnStarted(4);
+  generation.OnBatchEnd();
+  generation.OnDelta(0, {.reasoning = "hm\n"}, 1);
+  generation.OnDelta(0, {.content = "yes", .reasoning = "so"}, 1);
+  generation.OnBatchEnd();
+  const std::string head = kHead;
+  const std::string tail = "\"},\"logprobs\":null,\"finish_reason\":null}]}\n\n";
+  EXPECT_EQ(writer_.writes.at(1),
+            head + "{\"index\":0,\"delta\":{\"content\":\"\",\"reasoning_content\":\"hm\\n" + tail +
+                head + "{\"index\":0,\"delta\":{\"content\":\"\",\"reasoning_content\":\"so" +
+                tail + head + "{\"index\":0,\"delta\":{\"content\":\"yes" + tail);
+}
+
+TEST_F(OpenAiGenerationTest, AWholeAnswerTellsReasoningApart) {
+  ResponseSink& generation = Start(/*stream=*/false);
+  generation.OnAccepted(10);
+  generation.OnStarted(4);
+  generation.OnDelta(0, {.reasoning = "h\""}, 2);
+  generation.OnDelta(0, {.content = "yes", .reasoning = "m"}, 2);
+  generation.OnFinished(0, FinishReason::kStop,
+                        {.prompt_tokens = 10, .completion_tokens = 4, .reasoning_tokens = 3});
+  EXPECT_THAT(
+      writer_.response->body,
+      HasSubstr("{\"role\":\"assistant\",\"content\":\"yes\",\"reasoning_content\":\"h\\\"m\","
+                "\"refusal\":null}"));
+  EXPECT_THAT(writer_.response->body,
+              HasSubstr("\"completion_tokens_details\":{\"reasoning_tokens\":3}"));
+}
+
+TEST_F(OpenAiGenerationTest, ReasoningIsHiddenWhereTheClientWantsNone) {
+  for (const bool stream : {true, false}) {
+    include_reasoning_ = false;
+    ResponseSink& generation = Start(stream);
+    generation.OnAccepted(10);
+    generation.OnStarted(4);
+    generation.OnDelta(0, {.reasoning = "hm"}, 2);
+    generation.OnDelta(0, {.content = "yes", .reasoning = "so"}, 2);
+    generation.OnFinished(0, FinishReason::kStop, TokenUsage(4));
+  }
+  EXPECT_THAT(writer_.AllWritten() + writer_.response->body, Not(HasSubstr("reasoning_content")));
+  EXPECT_THAT(writer_.AllWritten(), HasSubstr("yes"));
+  EXPECT_THAT(writer_.response->body, HasSubstr("yes"));
+}
+
+TEST_F(OpenAiGenerationTest, LogprobsGoWithTheContentOfADeltaThatHasBoth) {
+  ResponseSink& generation = StartScored(/*stream=*/true, OpenAiEndpoint::kChat);
+  OutputDelta delta = {.content = "yes", .logprobs = {Scored("yes", 0)}, .reasoning = "hm"};
+  generation.OnDelta(0, delta, 3);
+  generation.OnBatchEnd();
+  const std::string all = writer_.AllWritten();
+  EXPECT_THAT(all, HasSubstr("\"reasoning_content\":\"hm\"},\"logprobs\":null"));
+  EXPECT_THAT(all,
+              HasSubstr("{\"content\":\"yes\"},\"logprobs\":{\"content\":[{\"token\":\"yes\""));
 }
 
 TEST_F(OpenAiGenerationTest, CompletionsHaveTheirOwnShapes) {

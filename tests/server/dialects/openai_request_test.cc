@@ -93,6 +93,13 @@ TEST(OpenAiRequestTest, WhatIsUnknownOrNullOrWithoutEffectIsIgnored) {
        "response_format":{"type":"text"},"tools":[],"tool_choice":"none")");
 }
 
+TEST(OpenAiRequestTest, ReasoningIsSplitAndShownUnlessSaidOtherwise) {
+  EXPECT_TRUE(Chat("").include_reasoning);
+  EXPECT_FALSE(Chat("").generate.inline_reasoning);
+  EXPECT_FALSE(Chat(R"("include_reasoning":false)").include_reasoning);
+  EXPECT_TRUE(Chat(R"("separate_reasoning":false)").generate.inline_reasoning);
+}
+
 TEST(OpenAiRequestTest, NewNameOfMaxTokensWins) {
   EXPECT_EQ(Chat(R"("max_completion_tokens":7)").generate.new_tokens_max, 7);
   EXPECT_EQ(Chat(R"("max_tokens":5,"max_completion_tokens":7)").generate.new_tokens_max, 7);
