@@ -89,6 +89,11 @@ std::optional<json> CanonicalMessage(const json& message, const std::string& pat
       out[name] = *field;
     }
   }
+  // vLLM's newer name of the same.
+  const auto reasoning = message.find("reasoning");
+  if (reasoning != message.end() && reasoning->is_string() && !out.contains("reasoning_content")) {
+    out["reasoning_content"] = *reasoning;
+  }
   const auto calls = message.find("tool_calls");
   if (calls != message.end() && !calls->is_null()) {
     if (!calls->is_array()) {

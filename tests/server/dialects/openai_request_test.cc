@@ -44,7 +44,7 @@ TEST(OpenAiRequestTest, WhatIsNotSaidIsLeftOpen) {
   EXPECT_FALSE(request.include_usage);
   EXPECT_EQ(request.generate.choices, 1);
   EXPECT_EQ(request.generate.new_tokens_max, 0);
-  // The model's files decide (docs/decisions/0011-sampling-defaults.md).
+  // The model's files decide (docs/decisions/0012-sampling-defaults.md).
   EXPECT_FALSE(request.generate.sampling.temperature.has_value());
   EXPECT_FALSE(request.generate.sampling.top_p.has_value());
   EXPECT_FALSE(request.generate.sampling.top_k.has_value());
@@ -201,6 +201,16 @@ TEST(OpenAiRequestTest, MessagesBecomeCanonical) {
                      {"role":"tool","tool_call_id":"1","content":"4"}])"),
             R"([{"content":"","role":"assistant","tool_calls":[{"id":"1"}]},)"
             R"({"content":"4","role":"tool","tool_call_id":"1"}])");
+}
+
+TEST(OpenAiRequestTest, EarlierReasoningReachesTheTemplateUnderOneName) {
+  const std::string canonical = R"([{"content":"a","reasoning_content":"hm","role":"assistant"}])";
+  EXPECT_EQ(Messages(R"([{"role":"assistant","content":"a","reasoning_content":"hm"}])"),
+            canonical);
+  EXPECT_EQ(Messages(R"([{"role":"assistant","content":"a","reasoning":"hm"}])"), canonical);
+  EXPECT_EQ(Messages(R"([{"role":"assistant","content":"a","reasoning_content":"hm",
+                     "reasoning":"no"}])"),
+            canonical);
 }
 
 TEST(OpenAiRequestTest, UnfitMessagesNameThePlace) {
