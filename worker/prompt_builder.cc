@@ -4,6 +4,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/status_macros.h"
+#include "worker/text/chat_rendering.h"
 
 namespace spillway {
 
@@ -26,7 +27,7 @@ absl::StatusOr<BuiltPrompt> PromptBuilder::BuildChat(const ChatInput& input) con
     return absl::FailedPreconditionError(
         "the model has no chat template; use /v1/completions with a prompt");
   }
-  ASSIGN_OR_RETURN(RenderedPrompt rendered, chat_template_->Render(input));
+  ASSIGN_OR_RETURN(RenderedPrompt rendered, RenderChat(*chat_template_, input));
   BuiltPrompt built;
   built.tokens = tokenizer_.Encode(rendered.text, rendered.trusted);
   built.text = std::move(rendered.text);

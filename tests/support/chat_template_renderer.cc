@@ -3,8 +3,9 @@
 // usage: chat_template_renderer < CASES
 //
 // A case is a line of JSON: {"template", "messages", "tools", "kwargs", "add_generation_prompt",
-// "bos", "eos"}, of which messages, tools and kwargs are JSON texts within. Answers each with a
-// line {"text"} or {"error"}. The templates' clock stands at 2026-11-21 09:05:03.
+// "bos", "eos", "openai"}, of which messages, tools and kwargs are JSON texts within; "openai" says
+// that they are as OpenAI's clients send them. Answers each with a line {"text"} or {"error"}. The
+// templates' clock stands at 2026-11-21 09:05:03.
 
 #include <exception>
 #include <iostream>
@@ -15,6 +16,7 @@
 #include "absl/time/civil_time.h"
 #include "absl/time/time.h"
 #include "nlohmann/json.hpp"
+#include "worker/text/chat_rendering.h"
 #include "worker/text/chat_template.h"
 
 namespace spillway {
@@ -35,7 +37,7 @@ class Renderer {
     input.add_generation_prompt = request.value("add_generation_prompt", true);
     input.template_time =
         absl::FromCivil(absl::CivilSecond(2026, 11, 21, 9, 5, 3), absl::UTCTimeZone());
-    return (*parsed)->Render(input);
+    return request.value("openai", false) ? RenderChat(**parsed, input) : (*parsed)->Render(input);
   }
 
  private:

@@ -74,12 +74,13 @@ def render(source, conversation, special_tokens):
         return {"error": f"{type(error).__name__}: {error}"}
 
 
-def renderer_case(source, conversation, special_tokens):
-    """A line for the renderer."""
+def renderer_case(source, conversation, special_tokens, openai=False):
+    """A line for the renderer. `openai`: the conversation is as OpenAI's clients send it."""
     case = {"template": source, "bos": special_tokens.get("bos_token", ""),
             "eos": special_tokens.get("eos_token", ""),
             "messages": json.dumps(conversation["messages"]),
-            "add_generation_prompt": conversation.get("add_generation_prompt", True)}
+            "add_generation_prompt": conversation.get("add_generation_prompt", True),
+            "openai": openai}
     for key in ("tools", "kwargs"):
         if conversation.get(key) is not None:
             case[key] = json.dumps(conversation[key])
