@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "absl/strings/str_cat.h"
+#include "common/json_slices.h"
 
 namespace spillway {
 
@@ -118,6 +119,11 @@ std::string ShowJson(const json& value) {
                                .dump(-1, ' ', false, json::error_handler_t::replace)
                          : value.dump(-1, ' ', false, json::error_handler_t::replace);
   return text;
+}
+
+std::string SliceOrDump(std::string_view text, std::string_view name, const json& value) {
+  if (const auto slice = JsonMemberValue(text, name)) return std::string(*slice);
+  return value.dump(-1, ' ', false, json::error_handler_t::replace);
 }
 
 std::optional<int64_t> AsInteger(const json& value) {

@@ -52,6 +52,11 @@ class FieldReader {
 // A value as an error message shows it: its JSON, cut short.
 std::string ShowJson(const nlohmann::json& value);
 
+// The text of `value`, which is the member `name` of the object that `text` is: as it stands there,
+// so that spelling and the order of keys are kept. Where it can't be found (escapes in names, which
+// nobody writes) it is spelled anew, and keys are sorted.
+std::string SliceOrDump(std::string_view text, std::string_view name, const nlohmann::json& value);
+
 // An integer of any JSON number that is one, within int64.
 std::optional<int64_t> AsInteger(const nlohmann::json& value);
 

@@ -1,9 +1,12 @@
 #include "server/dialects/openai_messages.h"
 
+#include <initializer_list>
 #include <nlohmann/json.hpp>
 #include <optional>
 
 #include "absl/strings/str_cat.h"
+#include "common/json_slices.h"
+#include "server/dialects/json_escape.h"
 
 namespace spillway {
 namespace {
@@ -65,11 +68,26 @@ std::optional<std::string> ContentText(const json& message, bool may_lack_conten
   return text;
 }
 
-std::optional<json> CanonicalMessage(const json& message, const std::string& path,
-                                     FieldReader& reader) {
+void AppendMember(std::string_view name, std::string_view value, std::string& out) {
+  absl::StrAppend(&out, ",\"", std::string(name), "\":");
+  AppendJsonString(out, value);
+}
+
+// The first of the fields that is a string, under the first's name.
+void AppendFirst(const json& message, std::initializer_list<const char*> names, std::string& out) {
+  for (const char* name : names) {
+    const auto field = message.find(name);
+    if (field == message.end() || !field->is_string()) continue;
+    return AppendMember(*names.begin(), field->get_ref<const std::string&>(), out);
+  }
+}
+
+// False, with an error in `reader`, when the message is unfit.
+bool AppendMessage(const json& message, std::string_view text, const std::string& path,
+                   FieldReader& reader, std::string& out) {
   if (!message.is_object()) {
     reader.Fail(path, absl::StrCat(path, " must be an object, not ", ShowJson(message)));
-    return std::nullopt;
+    return false;
   }
   const json role_field = message.value("role", json());
   const std::optional<std::string> role = CanonicalRole(role_field);
@@ -78,36 +96,35 @@ std::optional<json> CanonicalMessage(const json& message, const std::string& pat
                                              ".role must be \"system\", \"developer\", \"user\", "
                                              "\"assistant\" or \"tool\", not ",
                                              ShowJson(role_field)));
-    return std::nullopt;
+    return false;
   }
   const std::optional<std::string> content =
       ContentText(message, *role == "assistant", path + ".content", reader);
-  if (!content) return std::nullopt;
-  json out = {{"role", *role}, {"content", *content}};
-  for (const char* name : {"name", "tool_call_id", "reasoning_content"}) {
-    if (const auto field = message.find(name); field != message.end() && field->is_string()) {
-      out[name] = *field;
-    }
-  }
-  // vLLM's newer name of the same.
-  const auto reasoning = message.find("reasoning");
-  if (reasoning != message.end() && reasoning->is_string() && !out.contains("reasoning_content")) {
-    out["reasoning_content"] = *reasoning;
-  }
+  if (!content) return false;
+  absl::StrAppend(&out, "{\"role\":\"", *role, "\"");
+  AppendMember("content", *content, out);
+  AppendFirst(message, {"reasoning_content", "reasoning"}, out);  // the latter is vLLM's new name
+  AppendFirst(message, {"name"}, out);
+  AppendFirst(message, {"tool_call_id"}, out);
   const auto calls = message.find("tool_calls");
   if (calls != message.end() && !calls->is_null()) {
     if (!calls->is_array()) {
       reader.Fail(path + ".tool_calls", absl::StrCat(path, ".tool_calls must be an array"));
-      return std::nullopt;
+      return false;
     }
-    if (!calls->empty()) out["tool_calls"] = *calls;
+    if (!calls->empty()) {
+      out += ",\"tool_calls\":";
+      out += SliceOrDump(text, "tool_calls", *calls);
+    }
   }
-  return out;
+  out += '}';
+  return true;
 }
 
 }  // namespace
 
-std::string CanonicalMessages(const json& messages, size_t messages_max, FieldReader& reader) {
+std::string CanonicalMessages(const json& messages, std::string_view text, size_t messages_max,
+                              FieldReader& reader) {
   if (!messages.is_array() || messages.empty()) {
     reader.Fail("messages", "messages must be an array of at least one message");
     return "";
@@ -117,14 +134,17 @@ std::string CanonicalMessages(const json& messages, size_t messages_max, FieldRe
                 absl::StrCat("messages must be at most ", messages_max, ", not ", messages.size()));
     return "";
   }
-  json canonical = json::array();
+  const auto texts = JsonElements(text);
+  std::string canonical = "[";
   for (size_t i = 0; i < messages.size(); ++i) {
-    std::optional<json> message =
-        CanonicalMessage(messages[i], absl::StrCat("messages[", i, "]"), reader);
-    if (!message) return "";
-    canonical.push_back(*std::move(message));
+    if (i > 0) canonical += ',';
+    const std::string_view own = texts && i < texts->size() ? (*texts)[i] : std::string_view();
+    if (!AppendMessage(messages[i], own, absl::StrCat("messages[", i, "]"), reader, canonical)) {
+      return "";
+    }
   }
-  return canonical.dump(-1, ' ', false, json::error_handler_t::replace);
+  canonical += ']';
+  return canonical;
 }
 
 }  // namespace spillway

@@ -10,7 +10,7 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "server/dialects/json_fields.h"
-#include "server/dialects/openai_messages.h"
+#include "server/dialects/openai_chat_prompt.h"
 
 namespace spillway {
 namespace {
@@ -188,40 +188,6 @@ void ReadResponseFormat(FieldReader& reader) {
                     "only {\"type\":\"text\"} is supported yet; ask for JSON in the prompt");
 }
 
-// Tools reach the model through its chat template. Its calls come back as text: they aren't parsed
-// yet, so a request that depends on a call being made is refused.
-void ReadTools(FieldReader& reader, ChatPrompt& prompt) {
-  if (const json* functions = reader.Find("functions"); functions && !functions->empty()) {
-    RefuseUnsupported(reader, "functions", "not supported; it was replaced by tools");
-  }
-  const json* tools = reader.Find("tools");
-  if (tools != nullptr && !tools->is_array()) {
-    reader.Fail("tools", absl::StrCat("tools must be an array, not ", ShowJson(*tools)));
-    return;
-  }
-  const json* choice = reader.Find("tool_choice");
-  if (choice != nullptr && *choice != "auto" && *choice != "none") {
-    RefuseUnsupported(reader, "tool_choice",
-                      "only \"none\" and \"auto\" are supported yet; a call can't be forced");
-    return;
-  }
-  if (tools != nullptr && !tools->empty() && !(choice != nullptr && *choice == "none")) {
-    prompt.tools_json = tools->dump(-1, ' ', false, json::error_handler_t::replace);
-  }
-}
-
-void ReadTemplateOptions(FieldReader& reader, ChatPrompt& prompt) {
-  prompt.add_generation_prompt = reader.Bool("add_generation_prompt").value_or(true);
-  const json* kwargs = reader.Find("chat_template_kwargs");
-  if (kwargs == nullptr) return;
-  if (!kwargs->is_object()) {
-    reader.Fail("chat_template_kwargs",
-                absl::StrCat("chat_template_kwargs must be an object, not ", ShowJson(*kwargs)));
-    return;
-  }
-  prompt.template_kwargs_json = kwargs->dump(-1, ' ', false, json::error_handler_t::replace);
-}
-
 std::optional<std::vector<int32_t>> TokenIds(const json& list, const OpenAiLimits& limits) {
   if (list.empty() || list.size() > limits.prompt_token_ids_max) return std::nullopt;
   std::vector<int32_t> ids;
@@ -339,16 +305,9 @@ OpenAiParseResult ParseChatRequest(std::string_view body, const OpenAiLimits& li
   if (!parsed.ok()) return InvalidRequest(std::string(parsed.status().message()));
   FieldReader reader(*parsed);
   OpenAiRequest request;
-  ChatPrompt prompt;
-  if (const json* messages = reader.Find("messages")) {
-    prompt.messages_json = CanonicalMessages(*messages, limits.messages_max, reader);
-  } else {
-    reader.Fail("messages", "messages is missing; an array of messages is needed");
-  }
+  ChatPrompt prompt = ReadChatPrompt(body, limits.messages_max, reader);
   ReadCommon(reader, limits, kChatLength, request);
   ReadResponseFormat(reader);
-  ReadTools(reader, prompt);
-  ReadTemplateOptions(reader, prompt);
   ReadChatLogprobs(reader, request.generate);
   ReadReasoning(reader, request);
   RefuseChatFeatures(reader);

@@ -193,18 +193,18 @@ TEST(OpenAiRequestTest, NestingUpToTheLimitIsFineAndBracketsInStringsDoNotCount)
 
 TEST(OpenAiRequestTest, MessagesBecomeCanonical) {
   EXPECT_EQ(Messages(R"([{"role":"developer","content":"d"},{"role":"user","content":"u"}])"),
-            R"([{"content":"d","role":"system"},{"content":"u","role":"user"}])");
+            R"([{"role":"system","content":"d"},{"role":"user","content":"u"}])");
   EXPECT_EQ(Messages(R"([{"role":"user","name":"bob","content":[{"type":"text","text":"a"},
                      {"type":"text","text":"b"}],"extra":1}])"),
-            R"([{"content":"ab","name":"bob","role":"user"}])");
+            R"([{"role":"user","content":"ab","name":"bob"}])");
   EXPECT_EQ(Messages(R"([{"role":"assistant","content":null,"tool_calls":[{"id":"1"}]},
                      {"role":"tool","tool_call_id":"1","content":"4"}])"),
-            R"([{"content":"","role":"assistant","tool_calls":[{"id":"1"}]},)"
-            R"({"content":"4","role":"tool","tool_call_id":"1"}])");
+            R"([{"role":"assistant","content":"","tool_calls":[{"id":"1"}]},)"
+            R"({"role":"tool","content":"4","tool_call_id":"1"}])");
 }
 
 TEST(OpenAiRequestTest, EarlierReasoningReachesTheTemplateUnderOneName) {
-  const std::string canonical = R"([{"content":"a","reasoning_content":"hm","role":"assistant"}])";
+  const std::string canonical = R"([{"role":"assistant","content":"a","reasoning_content":"hm"}])";
   EXPECT_EQ(Messages(R"([{"role":"assistant","content":"a","reasoning_content":"hm"}])"),
             canonical);
   EXPECT_EQ(Messages(R"([{"role":"assistant","content":"a","reasoning":"hm"}])"), canonical);
@@ -235,6 +235,46 @@ TEST(OpenAiRequestTest, ToolsReachTheTemplateUnlessTheyMayNotBeUsed) {
   EXPECT_EQ(tools(R"("tools":[{"type":"function"}],"tool_choice":"auto")"),
             R"([{"type":"function"}])");
   EXPECT_EQ(tools(R"("tools":[{"type":"function"}],"tool_choice":"none")"), "");
+}
+
+TEST(OpenAiRequestTest, WhatTemplatesSeeKeepsItsKeysOrderAndSpelling) {
+  const auto prompt = [](const std::string& fields) {
+    return std::get<ChatPrompt>(Chat(fields).generate.prompt);
+  };
+  const std::string tools =
+      R"([{"type":"function", "function":{"name":"f","b":1.50,"a":{"z":[],"y":2}}}])";
+  EXPECT_EQ(prompt("\"tools\": " + tools + " ").tools_json, tools);
+  EXPECT_EQ(prompt(R"("tools":[1],"tools":)" + tools).tools_json, tools);
+  EXPECT_EQ(prompt(R"("chat_template_kwargs":{"z":1,"a":"\u00e9"})").template_kwargs_json,
+            R"({"z":1,"a":"\u00e9"})");
+  const std::string call =
+      R"({"id":"1","function":{"name":"f","arguments":"{\"b\":1,\"a\":2}"},"type":"function"})";
+  EXPECT_EQ(Messages(R"([{"tool_calls": [)" + call + R"(],"role":"assistant"}])"),
+            R"([{"role":"assistant","content":"","tool_calls":[)" + call + "]}]");
+}
+
+TEST(OpenAiRequestTest, NamesWithEscapesCostTheOrderOnly) {
+  EXPECT_EQ(
+      std::get<ChatPrompt>(Chat(R"("to\u006fls":[{"b":1,"a":2}])").generate.prompt).tools_json,
+      R"([{"a":2,"b":1}])");
+  EXPECT_EQ(Messages(R"([{"r\u006fle":"assistant","tool_calls":[{"b":1,"a":2}]}])"),
+            R"([{"role":"assistant","content":"","tool_calls":[{"a":2,"b":1}]}])");
+}
+
+TEST(OpenAiRequestTest, SwitchesOfThinkingAreTemplateVariables) {
+  const auto variables = [](const std::string& fields) {
+    return std::get<ChatPrompt>(Chat(fields).generate.prompt).template_kwargs_json;
+  };
+  EXPECT_EQ(variables(R"("chat_template_kwargs":{})"), "");
+  EXPECT_EQ(variables(R"("enable_thinking":false)"), R"({"enable_thinking":false})");
+  EXPECT_EQ(variables(R"("reasoning_effort":"low","enable_thinking":true)"),
+            R"({"enable_thinking":true,"reasoning_effort":"low"})");
+  // The later of two counts.
+  EXPECT_EQ(variables(R"("enable_thinking":true,"chat_template_kwargs":{"enable_thinking":false})"),
+            R"({"enable_thinking":true,"enable_thinking":false})");
+  EXPECT_EQ(
+      ChatError(R"({"messages":[{"role":"user","content":"a"}],"enable_thinking":"no"})").param,
+      "enable_thinking");
 }
 
 TEST(OpenAiRequestTest, CompletionPrompts) {
