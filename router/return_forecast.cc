@@ -2,17 +2,25 @@
 
 namespace spillway {
 
-void ReturnForecast::OnReady(absl::Time now) {
-  if (ready_since_.has_value()) return;
-  ready_since_ = now;
+void ReturnForecast::OnReady(absl::Time now, std::string_view instance) {
+  if (ready_) return;
+  ready_ = true;
   lost_at_.reset();
+  if (instance.empty() || instance != instance_) {
+    instance_ = std::string(instance);
+    began_ = now;
+  } else if (counted_short_) {
+    --short_runs_;
+  }
+  counted_short_ = false;
 }
 
 void ReturnForecast::OnLost(absl::Time now) {
-  if (!ready_since_.has_value()) return;
-  short_runs_ = now - *ready_since_ < limits_.stable_after ? short_runs_ + 1 : 0;
-  ready_since_.reset();
+  if (!ready_) return;
+  ready_ = false;
   lost_at_ = now;
+  counted_short_ = now - began_ < limits_.stable_after;
+  short_runs_ = counted_short_ ? short_runs_ + 1 : 0;
 }
 
 bool ReturnForecast::ExpectedBack(absl::Time now) const {

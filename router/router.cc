@@ -147,7 +147,7 @@ void RouterImpl::OnReplicaChanged(ReplicaId id) {
   found->metrics->Set(status.snapshot,
                       status.model_name.empty() ? found->model : status.model_name);
   if (status.snapshot.ready) {
-    found->forecast.OnReady(clock_.Now());
+    found->forecast.OnReady(clock_.Now(), status.instance_id);
   } else {
     found->forecast.OnLost(clock_.Now());
   }

@@ -42,6 +42,7 @@ struct UpstreamStatus {
   // From Describe; kept while the worker is away. Empty and 0 before the first answer.
   std::string model_name;
   std::string numerics_id;
+  std::string instance_id;
   int32_t context_tokens_max = 0;
 };
 

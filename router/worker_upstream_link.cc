@@ -39,6 +39,7 @@ void UpstreamLink::OnDescribed(const wire::WorkerDescription& description, absl:
   if (state_ != State::kDescribing) return;
   status_.model_name = description.model_name();
   status_.numerics_id = description.numerics_id();
+  status_.instance_id = description.instance_id();
   status_.context_tokens_max = description.context_tokens_max();
   ReplicaSnapshot& snapshot = status_.snapshot;
   snapshot.running_max = description.running_max();

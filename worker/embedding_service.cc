@@ -113,6 +113,7 @@ grpc::ServerUnaryReactor* EmbeddingService::Impl::Describe(grpc::CallbackServerC
   reply->set_architecture(info_.architecture);
   reply->set_device(info_.device);
   reply->set_build(info_.build);
+  reply->set_instance_id(info_.instance_id);
   reply->set_context_tokens_max(info_.text_tokens_max);
   reply->set_vocabulary_size(info_.vocabulary_size);
   reply->add_capabilities(wire::CAPABILITY_EMBED);

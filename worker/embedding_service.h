@@ -28,6 +28,7 @@ struct EmbeddingInfo {
   std::string architecture;
   std::string device;
   std::string build;
+  std::string instance_id;  // another for each process
   int32_t text_tokens_max = 0;
   int32_t vocabulary_size = 0;
   int32_t vector_size = 0;

@@ -147,7 +147,12 @@ SchedulerLimits LimitsFor(const ExecutorShape& shape, int32_t waiting_max) {
   return limits;
 }
 
-WorkerInfo InfoFor(const Decoder& decoder, const Flags& flags) {
+// Another for each process.
+std::string InstanceId(const Clock& clock) {
+  return absl::StrCat(getpid(), "-", absl::ToUnixNanos(clock.WallNow()));
+}
+
+WorkerInfo InfoFor(const Decoder& decoder, const Flags& flags, std::string instance_id) {
   const ExecutorShape& shape = decoder.executor->shape();
   return {.model_name = decoder.name,
           .model_hash = decoder.hash,
@@ -155,6 +160,7 @@ WorkerInfo InfoFor(const Decoder& decoder, const Flags& flags) {
           .architecture = decoder.architecture,
           .device = decoder.executor->device_name(),
           .build = SPILLWAY_VERSION,
+          .instance_id = std::move(instance_id),
           .context_tokens_max = shape.sequence_tokens_max,
           .running_max = shape.running_max,
           .waiting_max = flags.waiting_max,
@@ -164,7 +170,7 @@ WorkerInfo InfoFor(const Decoder& decoder, const Flags& flags) {
           .sampling_defaults = decoder.sampling_defaults};
 }
 
-EmbeddingInfo InfoFor(const Encoder& encoder) {
+EmbeddingInfo InfoFor(const Encoder& encoder, std::string instance_id) {
   const EncoderSpec& spec = encoder.encoder->spec();
   return {.model_name = encoder.name,
           .model_hash = encoder.hash,
@@ -172,6 +178,7 @@ EmbeddingInfo InfoFor(const Encoder& encoder) {
           .architecture = spec.architecture,
           .device = encoder.encoder->device_name(),
           .build = SPILLWAY_VERSION,
+          .instance_id = std::move(instance_id),
           .text_tokens_max = spec.text_tokens_max,
           .vocabulary_size = spec.vocabulary_size,
           .vector_size = spec.hidden_size};
@@ -255,7 +262,8 @@ absl::Status ServeDecoder(Decoder decoder, const Flags& flags, const Clock& cloc
   const ExecutorShape& shape = decoder.executor->shape();
   LogMemory(shape, decoder.context_tokens_max);
   const PromptBuilder prompts(*decoder.tokenizer, decoder.chat_template.get());
-  WorkerService service({}, InfoFor(decoder, flags), prompts, *decoder.tokenizer, clock);
+  WorkerService service({}, InfoFor(decoder, flags, InstanceId(clock)), prompts, *decoder.tokenizer,
+                        clock);
   EngineLoop engine({}, LimitsFor(shape, flags.waiting_max), *decoder.executor, *decoder.tokenizer,
                     clock, service);
   service.Connect(engine);
@@ -275,12 +283,13 @@ absl::Status ServeDecoder(Decoder decoder, const Flags& flags, const Clock& cloc
   return engine_status;
 }
 
-absl::Status ServeEncoder(Encoder model, const Flags& flags, const sigset_t& signals) {
+absl::Status ServeEncoder(Encoder model, const Flags& flags, const Clock& clock,
+                          const sigset_t& signals) {
   CpuEncoder& encoder = *model.encoder;
   EmbeddingEngine engine({}, encoder.tokens_max(), encoder.spec().hidden_size,
                          [&encoder](std::span<const std::span<const TokenId>> texts,
                                     float* vectors) { encoder.Encode(texts, vectors); });
-  EmbeddingService service({}, InfoFor(model), *model.texts, engine);
+  EmbeddingService service({}, InfoFor(model, InstanceId(clock)), *model.texts, engine);
   ASSIGN_OR_RETURN(const std::unique_ptr<grpc::Server> server, Listen(flags, service.service()));
   WaitForSignal(flags, signals);
   service.SetDraining(true);
@@ -317,7 +326,7 @@ absl::Status Serve(Flags flags, const sigset_t& signals) {
   LogInfo(absl::StrCat("loaded ", flags.model_name, " on ", device, " in ",
                        absl::ToInt64Milliseconds(clock.Now() - begun), " ms"));
   if (decoder.ok()) return ServeDecoder(*std::move(decoder), flags, clock, signals);
-  return ServeEncoder(*std::move(encoder), flags, signals);
+  return ServeEncoder(*std::move(encoder), flags, clock, signals);
 }
 
 int Main(int argc, char** argv) {

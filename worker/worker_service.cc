@@ -126,6 +126,7 @@ grpc::ServerUnaryReactor* WorkerService::Impl::Describe(grpc::CallbackServerCont
   reply->set_architecture(info_.architecture);
   reply->set_device(info_.device);
   reply->set_build(info_.build);
+  reply->set_instance_id(info_.instance_id);
   reply->set_context_tokens_max(info_.context_tokens_max);
   reply->set_running_max(info_.running_max);
   reply->set_waiting_max(info_.waiting_max);

@@ -33,6 +33,7 @@ struct WorkerInfo {
   std::string architecture;
   std::string device;
   std::string build;
+  std::string instance_id;  // another for each process
   int32_t context_tokens_max = 0;
   int32_t running_max = 0;
   int32_t waiting_max = 0;

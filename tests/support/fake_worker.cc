@@ -123,6 +123,7 @@ class FakeWorker::Impl final : public wire::Worker::Service {
     reply->set_running_max(options_.running_max);
     reply->set_waiting_max(options_.waiting_max);
     reply->set_kv_blocks_total(100);
+    reply->set_instance_id(instance_id_);
     return grpc::Status::OK;
   }
 
@@ -369,6 +370,7 @@ class FakeWorker::Impl final : public wire::Worker::Service {
   }
 
   const SystemClock clock_;
+  const std::string instance_id_ = std::to_string(absl::ToUnixNanos(clock_.WallNow()));
   mutable Mutex mutex_;
   mutable CondVar changed_;
   Options options_ GUARDED_BY(mutex_);
