@@ -226,7 +226,13 @@ void FindMemory(CpuExecutorOptions& options) {
   options.memory_source = memory->limited_by;
 }
 
-absl::StatusOr<std::unique_ptr<grpc::Server>> Listen(const Flags& flags, grpc::Service& service) {
+struct Listener {
+  std::unique_ptr<grpc::Server> server;
+  std::string address;  // with the port that was taken
+};
+
+absl::StatusOr<Listener> Listen(const Flags& flags, grpc::Service& service) {
+  const bool local = flags.listen.starts_with("unix:");
   grpc::EnableDefaultHealthCheckService(true);
   grpc::ServerBuilder builder;
   // A second worker at the same port would otherwise share it unseen.
@@ -234,18 +240,22 @@ absl::StatusOr<std::unique_ptr<grpc::Server>> Listen(const Flags& flags, grpc::S
   // Routers ping every 10 s (router/worker_upstream.cc); gRPC's own limit is one in 5 minutes.
   builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, 5'000);
   builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
-  builder.AddListeningPort(flags.listen, grpc::InsecureServerCredentials());
+  int port = 0;
+  builder.AddListeningPort(flags.listen, grpc::InsecureServerCredentials(), &port);
   builder.RegisterService(&service);
-  if (flags.listen.starts_with("unix:")) umask(0077);  // The socket is for this user alone.
-  std::unique_ptr<grpc::Server> server = builder.BuildAndStart();
-  if (server == nullptr) {
+  if (local) umask(0077);  // The socket is for this user alone.
+  Listener listener{.server = builder.BuildAndStart(), .address = flags.listen};
+  if (listener.server == nullptr) {
     return absl::UnavailableError(absl::StrCat("can't listen on ", flags.listen));
   }
-  return server;
+  if (!local) {
+    listener.address = absl::StrCat(flags.listen.substr(0, flags.listen.rfind(':')), ":", port);
+  }
+  return listener;
 }
 
-void WaitForSignal(const Flags& flags, const sigset_t& signals) {
-  LogInfo(absl::StrCat("ready on ", flags.listen));
+void WaitForSignal(const std::string& address, const sigset_t& signals) {
+  LogInfo(absl::StrCat("ready on ", address));
   int signal = 0;
   sigwait(&signals, &signal);
   LogInfo("stopping");
@@ -267,7 +277,7 @@ absl::Status ServeDecoder(Decoder decoder, const Flags& flags, const Clock& cloc
   EngineLoop engine({}, LimitsFor(shape, flags.waiting_max), *decoder.executor, *decoder.tokenizer,
                     clock, service);
   service.Connect(engine);
-  ASSIGN_OR_RETURN(const std::unique_ptr<grpc::Server> server, Listen(flags, service.service()));
+  ASSIGN_OR_RETURN(const Listener listener, Listen(flags, service.service()));
 
   absl::Status engine_status;
   std::thread engine_thread([&] {
@@ -275,11 +285,11 @@ absl::Status ServeDecoder(Decoder decoder, const Flags& flags, const Clock& cloc
     // A device failure ends the worker as a signal would.
     if (!engine_status.ok()) kill(getpid(), SIGTERM);
   });
-  WaitForSignal(flags, signals);
+  WaitForSignal(listener.address, signals);
   service.SetDraining(true);
   engine.Stop();
   engine_thread.join();
-  Shutdown(*server);
+  Shutdown(*listener.server);
   return engine_status;
 }
 
@@ -290,11 +300,11 @@ absl::Status ServeEncoder(Encoder model, const Flags& flags, const Clock& clock,
                          [&encoder](std::span<const std::span<const TokenId>> texts,
                                     float* vectors) { encoder.Encode(texts, vectors); });
   EmbeddingService service({}, InfoFor(model, InstanceId(clock)), *model.texts, engine);
-  ASSIGN_OR_RETURN(const std::unique_ptr<grpc::Server> server, Listen(flags, service.service()));
-  WaitForSignal(flags, signals);
+  ASSIGN_OR_RETURN(const Listener listener, Listen(flags, service.service()));
+  WaitForSignal(listener.address, signals);
   service.SetDraining(true);
   engine.Stop();
-  Shutdown(*server);
+  Shutdown(*listener.server);
   return absl::OkStatus();
 }
 
@@ -338,7 +348,8 @@ int Main(int argc, char** argv) {
   app.add_option("--model", flags.model, "GGUF file or Hugging Face folder to serve")->required();
   app.add_option("--model-name", flags.model_name,
                  "Name to serve it under; default: from the path");
-  app.add_option("--listen", flags.listen, "gRPC address: unix:PATH or HOST:PORT")
+  app.add_option("--listen", flags.listen,
+                 "gRPC address: unix:PATH or HOST:PORT; port 0 takes a free one")
       ->capture_default_str();
   app.add_option("--failure-file", flags.failure_file,
                  "File to write into, before ending, why the model can't be loaded");
