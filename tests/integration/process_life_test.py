@@ -1,56 +1,28 @@
 """Processes start, die and end: the front door outlives its worker, and leaves none behind."""
 
 import concurrent.futures
-import json
 import os
 import signal
 import subprocess
 import time
 
+from answers import CHAT, read_stream
 from spillway_process import BINARY, EXIT_SECONDS_MAX, MODEL, READY_SECONDS_MAX, is_running, \
     wait_until
 
-CHAT = "/v1/chat/completions"
 BODY = {"messages": [{"role": "user", "content": "Name three rivers and where they end."}],
         "temperature": 0, "max_tokens": 120, "ignore_eos": True}
+
+# Threads that wait for each other are slow where other processes hold the cores.
+ONE_THREAD = ("--threads", "1")
 
 
 def answers(server):
     return server.post(CHAT, {**BODY, "max_tokens": 4}).status == 200
 
 
-def read_stream(server, on_event=lambda count: None):
-    """(text, ended well): `on_event` hears the number of events so far."""
-    connection = server.connection()
-    connection.request("POST", CHAT, json.dumps({**BODY, "stream": True}),
-                       {"Authorization": f"Bearer {server.token}",
-                        "Content-Type": "application/json"})
-    reply = connection.getresponse()
-    assert reply.status == 200
-    text, count, done = "", 0, False
-    try:
-        while line := reply.readline():
-            if not line.startswith(b"data: "):
-                continue
-            data = line[len(b"data: "):].strip()
-            if data == b"[DONE]":
-                done = True
-                continue
-            event = json.loads(data)
-            if "error" in event:
-                continue
-            text += event["choices"][0]["delta"].get("content") or ""
-            count += 1
-            on_event(count)
-    except OSError:  # an aborted body
-        pass
-    finally:
-        connection.close()
-    return text, done
-
-
 def test_killed_worker_is_replaced_and_serves_again(start_server):
-    server = start_server().wait_ready()
+    server = start_server(*ONE_THREAD).wait_ready()
     print(f"start to ready: {time.monotonic() - server.begun:.1f} s")
     whole = server.post(CHAT, BODY).json["choices"][0]["message"]["content"]
     [worker] = server.worker_pids()
@@ -59,7 +31,7 @@ def test_killed_worker_is_replaced_and_serves_again(start_server):
         if count == 10:
             os.kill(worker, signal.SIGKILL)
 
-    assert read_stream(server, kill_at_the_tenth) == (whole, True)
+    assert read_stream(server, BODY, kill_at_the_tenth) == (whole, True)
     assert server.metric("spillway_resumes_total") == 1
 
     wait_until(lambda: answers(server), READY_SECONDS_MAX, lambda: server.log())
@@ -78,7 +50,7 @@ def busy_worker(server):
 
 
 def test_stream_of_a_killed_worker_goes_on_at_another(start_server):
-    server = start_server("--workers", "2").wait_ready()
+    server = start_server(*ONE_THREAD, "--workers", "2").wait_ready()
     wait_until(lambda: server.metric("spillway_replica_ready") == 2, READY_SECONDS_MAX,
                lambda: server.log())
     whole = server.post(CHAT, BODY).json["choices"][0]["message"]["content"]
@@ -88,12 +60,12 @@ def test_stream_of_a_killed_worker_goes_on_at_another(start_server):
             return
         os.kill(server.worker_pid(busy_worker(server)), signal.SIGKILL)
 
-    assert read_stream(server, kill_at_the_tenth) == (whole, True)
+    assert read_stream(server, BODY, kill_at_the_tenth) == (whole, True)
     assert server.metric("spillway_resumes_total") == 1
 
 
 def test_requests_without_a_ready_worker_are_refused_or_wait(start_server):
-    server = start_server().wait_listening()
+    server = start_server(*ONE_THREAD).wait_listening()
     while server.get("/readyz").status != 200:
         assert server.get("/healthz").status == 200
         reply = server.post(CHAT, {**BODY, "max_tokens": 1})
@@ -104,12 +76,12 @@ def test_requests_without_a_ready_worker_are_refused_or_wait(start_server):
 
 
 def test_sigterm_lets_a_stream_finish_and_leaves_nothing(start_server):
-    server = start_server().wait_ready()
+    server = start_server(*ONE_THREAD).wait_ready()
     whole = server.post(CHAT, BODY).json["choices"][0]["message"]["content"]
     [worker] = server.worker_pids()
     with concurrent.futures.ThreadPoolExecutor() as pool:
         stream = pool.submit(
-            read_stream, server,
+            read_stream, server, BODY,
             lambda count: server.send_signal(signal.SIGTERM) if count == 3 else None)
         assert stream.result() == (whole, True)
     assert server.wait_exit() == 0
@@ -117,7 +89,7 @@ def test_sigterm_lets_a_stream_finish_and_leaves_nothing(start_server):
 
 
 def test_second_ctrl_c_or_a_kill_leaves_no_worker(start_server):
-    server = start_server().wait_ready()
+    server = start_server(*ONE_THREAD).wait_ready()
     [worker] = server.worker_pids()
     server.send_signal(signal.SIGKILL)
     server.wait_exit()

@@ -117,7 +117,7 @@ class SpillwayProcess:
     def base_url(self):
         return f"{self.scheme}://{self.host}:{self.port}/v1"
 
-    def connection(self, timeout=120):
+    def connection(self, timeout=READY_SECONDS_MAX):
         """To its first listener; whatever certificate it has is believed."""
         if self.scheme == "https":
             return http.client.HTTPSConnection(self.host, self.port, timeout=timeout,
@@ -152,6 +152,53 @@ class SpillwayProcess:
             label in (match.group(2) or "")
         ]
         return sum(values) if values else None
+
+
+class WorkerProcess:
+    """A `spillway-worker` that nobody watches over. Its log is appended to `log_path`."""
+
+    def __init__(self, log_path, listen, *arguments, model=MODEL):
+        self._log_path = pathlib.Path(log_path)
+        self._log_begin = self._log_path.stat().st_size if self._log_path.exists() else 0
+        with open(self._log_path, "ab") as log:
+            self._process = subprocess.Popen(
+                [str(BINARY.with_name("spillway-worker")), "--model", str(model), "--listen",
+                 listen, "--threads", "1", *arguments], stdin=subprocess.DEVNULL, stdout=log,
+                stderr=subprocess.STDOUT)
+
+    @property
+    def pid(self):
+        return self._process.pid
+
+    @property
+    def address(self):
+        """Where it listens, once it is ready; None before."""
+        match = re.search(r"ready on (\S+)", self.log())
+        return match and match.group(1)
+
+    def wait_ready(self):
+        wait_until(lambda: self.address, READY_SECONDS_MAX,
+                   lambda: f"the worker is not ready; its log:\n{self.log()}")
+        return self
+
+    def is_running(self):
+        return self._process.poll() is None
+
+    def wait_exit(self):
+        return self._process.wait(EXIT_SECONDS_MAX)
+
+    def kill(self):
+        self._process.kill()
+        self._process.wait()
+
+    def stop(self):
+        if self.is_running():
+            self._process.send_signal(signal.SIGCONT)
+            self.kill()
+
+    def log(self):
+        """Of this process, not of those that had the file before."""
+        return self._log_path.read_bytes()[self._log_begin:].decode(errors="replace")
 
 
 class Reply:
