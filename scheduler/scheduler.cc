@@ -60,10 +60,13 @@ const StepPlan& Scheduler::PlanStep(absl::Time now) {
   return plan_;
 }
 
-std::span<const FinishedSequence> Scheduler::CompleteStep(std::span<const SampledSlice> sampled) {
+std::span<const FinishedSequence> Scheduler::CompleteStep(std::span<const SampledSlice> sampled,
+                                                          absl::Duration took) {
   CHECK(state_->plans_in_flight > 0);
   finished_.clear();
   auto& rows_in_flight = state_->rows_in_flight;
+  auto& work_in_flight = state_->work_in_flight;
+  state_->cost.Observe(work_in_flight.front(), took);
   size_t samples_used = 0;
   for (const PlannedRow& row : rows_in_flight.front()) {
     state_->slots.RowCompleted(row.slot);
@@ -77,6 +80,7 @@ std::span<const FinishedSequence> Scheduler::CompleteStep(std::span<const Sample
   CHECK(samples_used == sampled.size());
   rows_in_flight.front().clear();
   std::ranges::rotate(rows_in_flight, rows_in_flight.begin() + 1);
+  std::ranges::rotate(work_in_flight, work_in_flight.begin() + 1);
   --state_->plans_in_flight;
   return finished_;
 }

@@ -55,7 +55,8 @@ struct SchedulerLoad {
 // two sequences in flight.
 //
 // Policy:
-//   Budget      Decodes first, then chunks of prefill up to `step_tokens_max`. At most that many
+//   Budget      Decodes first, then chunks of prefill up to `step_tokens_max`, and while anything
+//               decodes up to `step_target` of predicted time (step_budget.h). At most that many
 //               sequences run, so no decode ever waits for budget.
 //   Order       Waiting sequences by priority, then the preempted, then by arrival, with a bonus
 //   for
@@ -97,10 +98,12 @@ class Scheduler {
 
   // Records that the oldest plan in flight ran: `sampled` has one entry for each of its slices
   // with `samples`, in their order. Entries of sequences that have ended meanwhile are ignored; a
-  // sequence preempted meanwhile gets its token, and may end, while it waits.
+  // sequence preempted meanwhile gets its token, and may end, while it waits. `took` is how long
+  // the device was busy with this plan; zero if that isn't known.
   // Returns the sequences that thereby ended, in the order of their slices; the span holds until
   // the next CompleteStep().
-  std::span<const FinishedSequence> CompleteStep(std::span<const SampledSlice> sampled);
+  std::span<const FinishedSequence> CompleteStep(std::span<const SampledSlice> sampled,
+                                                 absl::Duration took = absl::ZeroDuration());
 
   // Forgets every cached prefix that no sequence uses. Those in use stay shareable, and stay cached
   // after their sequences end.

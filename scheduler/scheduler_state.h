@@ -10,6 +10,7 @@
 #include "scheduler/sequence.h"
 #include "scheduler/sequence_table.h"
 #include "scheduler/slot_pool.h"
+#include "scheduler/step_cost.h"
 #include "scheduler/types.h"
 #include "scheduler/waiting_queue.h"
 
@@ -48,9 +49,11 @@ struct SchedulerState {
   std::vector<Sequence*> running;  // ordered by GoesBefore()
   KvCache cache;
   SlotPool slots;
+  StepCost cost;
 
   // Rows of the plans in flight, oldest first; the rest are empty.
   std::array<std::vector<PlannedRow>, Scheduler::kPlansInFlightMax> rows_in_flight;
+  std::array<StepWork, Scheduler::kPlansInFlightMax> work_in_flight;
   int32_t plans_in_flight = 0;
   uint64_t plans_made = 0;  // also empty ones
 

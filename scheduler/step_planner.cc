@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "scheduler/admission.h"
+#include "scheduler/step_budget.h"
 
 namespace spillway {
 namespace {
@@ -99,24 +100,24 @@ int32_t ChunkOf(const Sequence& sequence, int32_t budget, int32_t block_tokens, 
   return first ? budget : 0;
 }
 
-void CutSlices(SchedulerState& state, StepPlan& plan, std::vector<PlannedRow>& rows) {
-  int32_t budget = state.limits.step_tokens_max;
+StepWork CutSlices(SchedulerState& state, StepPlan& plan, std::vector<PlannedRow>& rows) {
+  StepBudget budget(state.limits, state.cost);
   for (Sequence* sequence : state.running) {
     if (sequence->tokens_to_plan() != 1) continue;
     if (!HasBlocksFor(state, *sequence, sequence->planned_end + 1)) continue;
+    budget.TakeDecode(sequence->planned_end);
     CutSlice(state, *sequence, 1, plan, rows);
-    --budget;
   }
-  bool first = true;
   for (Sequence* sequence : state.running) {
-    if (budget == 0) break;
+    if (budget.empty()) break;
     if (sequence->tokens_to_plan() <= 1) continue;
-    const int32_t count = ChunkOf(*sequence, budget, state.limits.block_tokens, first);
-    first = false;
+    const int32_t chunk = budget.ChunkMax(sequence->planned_end, sequence->tokens_to_plan());
+    const int32_t count = ChunkOf(*sequence, chunk, state.limits.block_tokens, budget.first());
     if (count == 0) continue;
+    budget.TakeChunk(sequence->planned_end, count);
     CutSlice(state, *sequence, count, plan, rows);
-    budget -= count;
   }
+  return budget.work();
 }
 
 }  // namespace
@@ -132,7 +133,8 @@ void MakePlan(SchedulerState& state, absl::Time now, StepPlan& plan) {
   GrowDecodes(state, plan);
   StartWaiting(state, now, plan);
   std::vector<PlannedRow>& rows = state.rows_in_flight[static_cast<size_t>(state.plans_in_flight)];
-  CutSlices(state, plan, rows);
+  const StepWork work = CutSlices(state, plan, rows);
+  state.work_in_flight[static_cast<size_t>(state.plans_in_flight)] = work;
   if (!rows.empty()) ++state.plans_in_flight;
 }
 

@@ -13,7 +13,7 @@ namespace spillway {
 //      running sequence is preempted. If that is the decode itself it sits the step out and keeps
 //      what it has: nobody gains by its going until somebody before it needs a block;
 //   4. waiting sequences start (admission.h);
-//   5. slices are cut: a token for each decode, then chunks of prefill up to `step_tokens_max`.
+//   5. slices are cut: a token for each decode, then chunks of prefill as StepBudget has it.
 //
 // `plan` is cleared first. Requires fewer than kPlansInFlightMax plans in flight.
 void MakePlan(SchedulerState& state, absl::Time now, StepPlan& plan);

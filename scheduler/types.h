@@ -42,7 +42,8 @@ struct SchedulerLimits {
   // that starts: looking one up costs a hash per block of its prompt.
   int32_t prefix_bonus_candidates_max = 8;
   bool prefix_cache = true;
-  // Reserved for StepCost (DESIGN §5): the longest step while anything decodes. Unused as yet.
+  // The longest step while anything decodes, and so the longest gap between two tokens: chunks of
+  // prefill are cut to what StepCost predicts to end in time (step_budget.h).
   absl::Duration step_target = absl::InfiniteDuration();
 };
 

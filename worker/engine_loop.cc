@@ -260,7 +260,7 @@ absl::Status EngineLoop::CollectOldest() {
     const SampledToken& token = (*tokens)[i];
     sampled_.push_back({.token = token.token, .stop = OnSampled(step.sampling[i], token)});
   }
-  for (const FinishedSequence& finished : scheduler_.CompleteStep(sampled_)) {
+  for (const FinishedSequence& finished : scheduler_.CompleteStep(sampled_, step.step.took)) {
     // What ended by Generation's word is gone already; both count the same tokens, so the scheduler
     // ends nothing on its own.
     CHECK(!generations_.contains(finished.sequence));

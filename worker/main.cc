@@ -48,6 +48,7 @@ struct Flags {
   std::string failure_file;
   bool die_with_parent = false;
   int32_t waiting_max = 1024;
+  int32_t step_target_ms = 200;  // 0: none
   CpuExecutorOptions executor;
 };
 
@@ -136,9 +137,10 @@ absl::StatusOr<Encoder> LoadEncoder(const EncoderFiles& files, const Flags& flag
   return encoder;
 }
 
-SchedulerLimits LimitsFor(const ExecutorShape& shape, int32_t waiting_max) {
+SchedulerLimits LimitsFor(const ExecutorShape& shape, const Flags& flags) {
   SchedulerLimits limits;
-  limits.waiting_max = waiting_max;
+  limits.waiting_max = flags.waiting_max;
+  if (flags.step_target_ms > 0) limits.step_target = absl::Milliseconds(flags.step_target_ms);
   limits.running_max = shape.running_max;
   limits.step_tokens_max = shape.step_tokens_max;
   limits.block_tokens = shape.block_tokens;
@@ -274,8 +276,8 @@ absl::Status ServeDecoder(Decoder decoder, const Flags& flags, const Clock& cloc
   const PromptBuilder prompts(*decoder.tokenizer, decoder.chat_template.get());
   WorkerService service({}, InfoFor(decoder, flags, InstanceId(clock)), prompts, *decoder.tokenizer,
                         clock);
-  EngineLoop engine({}, LimitsFor(shape, flags.waiting_max), *decoder.executor, *decoder.tokenizer,
-                    clock, service);
+  EngineLoop engine({}, LimitsFor(shape, flags), *decoder.executor, *decoder.tokenizer, clock,
+                    service);
   service.Connect(engine);
   ASSIGN_OR_RETURN(const Listener listener, Listen(flags, service.service()));
 
@@ -374,6 +376,13 @@ int Main(int argc, char** argv) {
       ->capture_default_str();
   app.add_option("--step-tokens", flags.executor.step_tokens_max, "Tokens in one step")
       ->check(CLI::Range(1, 65536))
+      ->capture_default_str();
+  app.add_option(
+         "--step-target", flags.step_target_ms,
+         "Milliseconds that a step may take while answers are under way, and so the\n"
+         "longest gap between two tokens: prompts are computed in chunks that end in time.\n"
+         "0: no such limit, prompts are done soonest")
+      ->check(CLI::Range(0, 60'000))
       ->capture_default_str();
   app.add_option("--context", flags.executor.sequence_tokens_max,
                  "Tokens of one sequence, prompt and answer. Default: the model's context, or as\n"

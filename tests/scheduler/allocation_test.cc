@@ -24,13 +24,16 @@ class AllocationTest : public ::testing::Test {
     }
     for (int i = 0; i < 4; ++i) {
       scheduler_.PlanStep(kStart);
-      scheduler_.CompleteStep(sampled_);
+      scheduler_.CompleteStep(sampled_, absl::Milliseconds(3));
     }
   }
 
   std::vector<SampledSlice> sampled_ = std::vector<SampledSlice>(kSequences, {.token = 3});
-  Scheduler scheduler_{
-      {.running_max = kSequences, .step_tokens_max = 4096, .block_tokens = 4, .block_count = 8192}};
+  Scheduler scheduler_{{.running_max = kSequences,
+                        .step_tokens_max = 4096,
+                        .block_tokens = 4,
+                        .block_count = 8192,
+                        .step_target = absl::Milliseconds(5)}};
 };
 
 TEST_F(AllocationTest, CounterCounts) {
@@ -45,7 +48,7 @@ TEST_F(AllocationTest, SteadyStepsAllocateNothing) {
   size_t slices = 0;
   for (int i = 0; i < 100; ++i) {
     slices += scheduler_.PlanStep(kStart).slices.size();
-    scheduler_.CompleteStep(sampled_);
+    scheduler_.CompleteStep(sampled_, absl::Milliseconds(3));
   }
   EXPECT_EQ(AllocationCount(), before);
   EXPECT_EQ(slices, 100u * kSequences);
@@ -57,7 +60,7 @@ TEST_F(AllocationTest, SteadyPipelinedStepsAllocateNothing) {
   size_t slices = 0;
   for (int i = 0; i < 100; ++i) {
     slices += scheduler_.PlanStep(kStart).slices.size();
-    scheduler_.CompleteStep(sampled_);
+    scheduler_.CompleteStep(sampled_, absl::Milliseconds(3));
   }
   EXPECT_EQ(AllocationCount(), before);
   EXPECT_EQ(slices, 100u * kSequences);

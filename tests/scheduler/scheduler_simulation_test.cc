@@ -2,9 +2,10 @@
 //
 // Each seed draws its own limits, arrivals, priorities, shared prefixes, chats that go on, stops,
 // cancellations (also with the id used again at once), deadlines, cache resets and pipelining
-// depth. RecordingWorker checks every read of the KV; Simulation checks each plan against what it
-// knows of the sequences: budgets, slots, block sharing, order, and that each sequence gets exactly
-// the tokens that it would get alone.
+// depth; every other seed has steps that take time, and a target for it. RecordingWorker checks
+// every read of the KV; Simulation checks each plan against what it knows of the sequences:
+// budgets, slots, block sharing, order, and that each sequence gets exactly the tokens that it
+// would get alone.
 //
 // A failure names its seed: run it again with --gtest_filter='*/SEED'.
 
@@ -14,6 +15,7 @@
 #include <memory>
 #include <random>
 #include <tuple>
+#include <utility>
 #include <vector>
 
 #include "gtest/gtest.h"
@@ -63,8 +65,9 @@ class Simulation {
  public:
   Simulation(int seed, Coverage& coverage)
       : rng_(static_cast<uint32_t>(seed)),
+        times_(static_cast<uint32_t>(seed)),
         coverage_(coverage),
-        limits_(RandomLimits()),
+        limits_(WithStepTarget(seed, RandomLimits())),
         depth_(Uniform(1, 2)),
         sharing_(Uniform(0, 3)),
         scheduler_(limits_),
@@ -108,6 +111,20 @@ class Simulation {
     limits.prefix_bonus_candidates_max = Uniform(1, 5);
     limits.prefix_cache = Uniform(0, 7) > 0;
     return limits;
+  }
+
+  // Draws from times_ alone, so that a seed's traffic is the same with a target and without.
+  SchedulerLimits WithStepTarget(int seed, SchedulerLimits limits) {
+    if (seed % 2 == 1) {
+      limits.step_target = absl::Milliseconds(std::uniform_int_distribution<int>(1, 30)(times_));
+    }
+    return limits;
+  }
+  // A millisecond a step and a token, now and then ten times as long; some are not measured.
+  absl::Duration StepTime(size_t rows) {
+    const int kind = std::uniform_int_distribution<int>(0, 9)(times_);
+    const auto tokens = static_cast<int>(rows) + 1;
+    return absl::Milliseconds(kind == 0 ? 0 : (kind == 1 ? 10 : 1) * tokens);
   }
 
   std::vector<TokenId> RandomTokens(int count) {
@@ -307,7 +324,10 @@ class Simulation {
     // that it runs shows in the load alone.
     const auto seen = std::ranges::count_if(live_, [](const auto& c) { return c.second->running; });
     const bool restarts_hidden = scheduler_.load().running > seen;
+    // What shows now may have started in one of the plans before, ahead of who has come since.
+    const bool were_hidden = std::exchange(restarts_hidden_, restarts_hidden);
     for (const Client* start : starts) {
+      if (were_hidden && start->was_preempted) continue;
       for (const auto& [id, waiting] : live_) {
         if (waiting->running || (restarts_hidden && waiting->was_preempted)) continue;
         ASSERT_NO_FATAL_FAILURE(CheckOvertaking(*start, *waiting));
@@ -419,7 +439,7 @@ class Simulation {
       End(client.spec.id);
     }
     std::vector<std::pair<SequenceId, SequenceEnd>> finished;
-    for (const FinishedSequence& end : scheduler_.CompleteStep(sampled)) {
+    for (const FinishedSequence& end : scheduler_.CompleteStep(sampled, StepTime(rows.size()))) {
       finished.emplace_back(end.sequence, end.end);
     }
     ASSERT_EQ(finished, expected);
@@ -427,6 +447,7 @@ class Simulation {
   }
 
   std::mt19937 rng_;
+  std::mt19937 times_;
   Coverage& coverage_;
   const SchedulerLimits limits_;
   const int depth_;
@@ -436,6 +457,7 @@ class Simulation {
   absl::Time now_ = absl::UnixEpoch();
   uint64_t next_id_ = 0;
   int32_t clients_made_ = 0;
+  bool restarts_hidden_ = false;  // after the last plan
   std::map<SequenceId, std::shared_ptr<Client>> live_;
   std::deque<std::vector<Row>> in_flight_;
   std::vector<std::vector<TokenId>> documents_;
