@@ -66,7 +66,7 @@ int64_t PackedMatrix::panel_bytes() const {
   const WeightFormatInfo& info = InfoOf(format);
   if (!info.integer) return RoundUp(int64_t{inputs} * kPanelOutputs * info.source_bytes, 64);
   const int64_t factors =
-      int64_t{inputs} / (kQuantBlock * info.factor_blocks) * info.factor_count * kPanelOutputs;
+      inputs / (int64_t{kQuantBlock} * info.factor_blocks) * info.factor_count * kPanelOutputs;
   return RoundUp(factor_offset() + factors * static_cast<int64_t>(sizeof(uint16_t)), 64);
 }
 
@@ -102,7 +102,7 @@ void UnpackRow(const PackedMatrix& matrix, int32_t output, float* out) {
   const int32_t parts = info.sub_scales > 1 ? info.sub_scales : 1;
   const int32_t part_inputs = kQuantBlock / parts;
   for (int32_t block = 0; block < matrix.inputs / kQuantBlock; ++block) {
-    const std::byte* const quants = panel + int64_t{block} * info.quant_bytes() + 4 * lane;
+    const std::byte* const quants = panel + int64_t{block} * info.quant_bytes() + int64_t{4} * lane;
     for (int32_t part = 0; part < parts; ++part) {
       const float scale = factor(block, 0, part);
       // Adding -0 changes nothing, not even the sign of a zero.

@@ -39,7 +39,7 @@ namespace {
 absl::StatusOr<Value> CyclerNext(Interpreter& /*interpreter*/, const Value& self,
                                  const Arguments& /*arguments*/) {
   auto& cycler = static_cast<Cycler&>(*self.object());
-  const Value current = cycler.current();
+  Value current = cycler.current();
   cycler.Next();
   return current;
 }

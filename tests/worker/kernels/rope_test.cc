@@ -15,7 +15,7 @@ TEST_P(RopeTest, IsCloseToTheReferenceAndHasThePortableBits) {
   for (const int32_t rope_size : {8, 32, 64, 80, 128}) {
     const std::vector<float> table = MakeRopeTable(/*positions=*/100, MakeRope(1e4, rope_size));
     for (const int32_t position : {0, 1, 99}) {
-      const float* const angles = &table[static_cast<size_t>(position * rope_size)];
+      const float* const angles = table.data() + int64_t{position} * rope_size;
       const std::vector<float> x = RandomFloats(128, /*seed=*/5);
       std::vector<float> out = x, portable_out = x, expected = x;
 
