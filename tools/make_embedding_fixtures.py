@@ -3,6 +3,8 @@ rules make them, float32.
 
 tests/worker/model/testdata/tiny_bert/NAME/: tiny random models
   config.json, model.safetensors, modules.json, 1_Pooling/config.json, sentence_bert_config.json
+  model.gguf      of "mean": the same weights with the names and keys of llama.cpp's converter; no
+                  tokenizer
   expected.json   token ids of some texts, and each text's vector
 tests/worker/model/testdata/minilm_vectors.json: the real all-MiniLM-L6-v2 on some sentences
 
@@ -18,6 +20,7 @@ import pathlib
 import shutil
 import sys
 
+import gguf
 import torch
 import transformers
 from transformers import AutoModel, AutoTokenizer, BertConfig, BertModel, BertForMaskedLM
@@ -78,6 +81,48 @@ def write_texts(path, texts):
                     encoding="utf-8")
 
 
+GGUF_NAMES = {
+    "embeddings.word_embeddings": "token_embd",
+    "embeddings.position_embeddings": "position_embd",
+    "embeddings.token_type_embeddings": "token_types",
+    "embeddings.LayerNorm": "token_embd_norm",
+    "attention.self.query": "attn_q",
+    "attention.self.key": "attn_k",
+    "attention.self.value": "attn_v",
+    "attention.output.dense": "attn_output",
+    "attention.output.LayerNorm": "attn_output_norm",
+    "intermediate.dense": "ffn_up",
+    "output.dense": "ffn_down",
+    "output.LayerNorm": "layer_output_norm",
+}
+
+
+def write_gguf(path, model):
+    config = model.config
+    writer = gguf.GGUFWriter(path, "bert")
+    writer.add_block_count(config.num_hidden_layers)
+    writer.add_context_length(config.max_position_embeddings - 3)
+    writer.add_embedding_length(config.hidden_size)
+    writer.add_feed_forward_length(config.intermediate_size)
+    writer.add_head_count(config.num_attention_heads)
+    writer.add_layer_norm_eps(config.layer_norm_eps)
+    writer.add_causal_attention(False)
+    writer.add_pooling_type(gguf.PoolingType.MEAN)
+    for name, tensor in model.state_dict().items():
+        if name.startswith("pooler.") or name.endswith("position_ids"):
+            continue
+        name, kind = name.rsplit(".", 1)
+        prefix = ""
+        if name.startswith("encoder.layer."):
+            _, _, layer, name = name.split(".", 3)
+            prefix = f"blk.{layer}."
+        writer.add_tensor(f"{prefix}{GGUF_NAMES[name]}.{kind}", tensor.float().numpy())
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+
+
 def make_tiny(name, pooling, normalize, dtype, with_head, **sizes):
     torch.manual_seed(1)
     config = BertConfig(**sizes, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0,
@@ -91,6 +136,8 @@ def make_tiny(name, pooling, normalize, dtype, with_head, **sizes):
     folder = TESTDATA / "tiny_bert" / name
     shutil.rmtree(folder, ignore_errors=True)
     model.to(dtype).save_pretrained(folder)
+    if name == "mean":
+        write_gguf(folder / "model.gguf", model)
     for path in folder.glob("generation_config.json"):
         path.unlink()
     modules = ["Transformer", "Pooling"] + (["Normalize"] if normalize else [])

@@ -11,6 +11,7 @@
 #include "absl/strings/str_join.h"
 #include "common/status_macros.h"
 #include "worker/model/gguf.h"
+#include "worker/model/gguf_encoder.h"
 #include "worker/model/gguf_tokenizer.h"
 #include "worker/model/hf_config.h"
 #include "worker/model/hf_decoder_tensors.h"
@@ -27,12 +28,8 @@ constexpr const char* kConfig = "config.json";
 
 class GgufDecoder final : public DecoderFiles {
  public:
-  static absl::StatusOr<std::unique_ptr<DecoderFiles>> Open(const std::string& path) {
-    auto files = std::make_unique<GgufDecoder>();
-    ASSIGN_OR_RETURN(files->file_, GgufFile::Open(path));
-    ASSIGN_OR_RETURN(files->spec_, ModelSpecFromGguf(*files->file_));
-    return files;
-  }
+  GgufDecoder(std::unique_ptr<GgufFile> file, ModelSpec spec)
+      : file_(std::move(file)), spec_(std::move(spec)) {}
 
   const ModelSpec& spec() const override { return spec_; }
   const TensorSource& tensors() const override { return *file_; }
@@ -56,8 +53,24 @@ class GgufDecoder final : public DecoderFiles {
   absl::StatusOr<SamplingParams> ReadSamplingDefaults() const override { return SamplingParams(); }
 
  private:
-  std::unique_ptr<GgufFile> file_;
-  ModelSpec spec_;
+  const std::unique_ptr<GgufFile> file_;
+  const ModelSpec spec_;
+};
+
+class GgufEncoder final : public EncoderFiles {
+ public:
+  GgufEncoder(std::unique_ptr<GgufFile> file, EncoderSpec spec)
+      : file_(std::move(file)), spec_(std::move(spec)) {}
+
+  const EncoderSpec& spec() const override { return spec_; }
+  const TensorSource& tensors() const override { return *file_; }
+  absl::StatusOr<TokenizerSpec> ReadTokenizer() const override {
+    return TokenizerSpecFromGguf(*file_);
+  }
+
+ private:
+  const std::unique_ptr<GgufFile> file_;
+  const EncoderSpec spec_;
 };
 
 class FolderDecoder final : public DecoderFiles {
@@ -125,7 +138,14 @@ absl::StatusOr<ModelFiles> OpenHfFolder(ModelFolder folder) {
 
 absl::StatusOr<ModelFiles> OpenGguf(const std::string& path) {
   ModelFiles files;
-  ASSIGN_OR_RETURN(files.decoder, GgufDecoder::Open(path));
+  ASSIGN_OR_RETURN(std::unique_ptr<GgufFile> file, GgufFile::Open(path));
+  if (IsEncoder(*file)) {
+    ASSIGN_OR_RETURN(EncoderSpec spec, EncoderSpecFromGguf(*file));
+    files.encoder = std::make_unique<GgufEncoder>(std::move(file), std::move(spec));
+    return files;
+  }
+  ASSIGN_OR_RETURN(ModelSpec spec, ModelSpecFromGguf(*file));
+  files.decoder = std::make_unique<GgufDecoder>(std::move(file), std::move(spec));
   return files;
 }
 

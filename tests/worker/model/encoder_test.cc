@@ -13,7 +13,7 @@
 namespace spillway {
 namespace {
 
-std::string Folder(const std::string& name) {
+std::string Path(const std::string& name) {
   return std::string(SPILLWAY_SOURCE_DIR) + "/tests/worker/model/testdata/tiny_bert/" + name;
 }
 
@@ -22,7 +22,7 @@ struct Expected {
   std::vector<std::vector<float>> vectors;
 };
 Expected ReadExpected(const std::string& name) {
-  std::ifstream stream(Folder(name) + "/expected.json");
+  std::ifstream stream(Path(name.substr(0, name.find('/'))) + "/expected.json");
   Expected expected;
   const nlohmann::json file = nlohmann::json::parse(stream);
   for (const nlohmann::json& text : file["texts"]) {
@@ -37,7 +37,7 @@ class EncoderTest : public ::testing::TestWithParam<std::string> {};
 TEST_P(EncoderTest, VectorsAreThoseOfTransformers) {
   const Expected expected = ReadExpected(GetParam());
   for (const CpuIsa isa : {CpuIsa::kScalar, SupportedCpuIsas().back()}) {
-    LoadedEncoder encoder(Folder(GetParam()), /*threads=*/2, isa);
+    LoadedEncoder encoder(Path(GetParam()), /*threads=*/2, isa);
 
     const auto vectors = encoder.Encode(expected.texts);
 
@@ -53,8 +53,8 @@ TEST_P(EncoderTest, VectorsAreThoseOfTransformers) {
 
 TEST_P(EncoderTest, TextsDoNotDependOnOthersNorOnThreads) {
   const Expected expected = ReadExpected(GetParam());
-  LoadedEncoder alone(Folder(GetParam()), /*threads=*/1, CpuIsa::kScalar);
-  LoadedEncoder many(Folder(GetParam()), /*threads=*/3, SupportedCpuIsas().back());
+  LoadedEncoder alone(Path(GetParam()), /*threads=*/1, CpuIsa::kScalar);
+  LoadedEncoder many(Path(GetParam()), /*threads=*/3, SupportedCpuIsas().back());
   std::vector<std::vector<TokenId>> reversed(expected.texts.rbegin(), expected.texts.rend());
 
   auto together = many.Encode(reversed);
@@ -65,8 +65,10 @@ TEST_P(EncoderTest, TextsDoNotDependOnOthersNorOnThreads) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(TinyBert, EncoderTest, ::testing::Values("mean", "cls"),
-                         [](const auto& test_info) { return test_info.param; });
+INSTANTIATE_TEST_SUITE_P(TinyBert, EncoderTest, ::testing::Values("mean", "cls", "mean/model.gguf"),
+                         [](const auto& test_info) {
+                           return test_info.param.ends_with(".gguf") ? "gguf" : test_info.param;
+                         });
 
 }  // namespace
 }  // namespace spillway

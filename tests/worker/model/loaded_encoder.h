@@ -12,24 +12,19 @@
 #include "worker/model/encoder.h"
 #include "worker/model/encoder_spec.h"
 #include "worker/model/encoder_weights.h"
-#include "worker/model/hf_encoder_tensors.h"
+#include "worker/model/model_files.h"
 
 namespace spillway {
 
-// An encoder out of a folder, ready to run.
+// An encoder out of its files, ready to run.
 class LoadedEncoder {
  public:
   LoadedEncoder(const std::string& path, int32_t threads, CpuIsa isa, int32_t texts_max = 8)
       : team_(threads) {
-    const auto folder = ModelFolder::Open(path);
-    CHECK(folder.ok());
-    const std::string text = *folder->ReadText("config.json", JsonLimits::kBytesMax);
-    auto spec = EncoderSpecFromFolder(*folder, *JsonObject::Parse(text, "config.json"));
-    CHECK(spec.ok());
-    spec_ = *std::move(spec);
-    auto tensors = MakeHfEncoderTensors(*SafetensorsSet::Open(*folder), text, spec_);
-    CHECK(tensors.ok());
-    auto weights = EncoderWeights::Load(spec_, **tensors, team_);
+    const auto files = OpenModelFiles(path);
+    CHECK(files.ok() && files->encoder != nullptr);
+    spec_ = files->encoder->spec();
+    auto weights = EncoderWeights::Load(spec_, files->encoder->tensors(), team_);
     CHECK(weights.ok());
     weights_ = *std::move(weights);
     auto encoder = Encoder::Make(spec_, weights_, texts_max * spec_.text_tokens_max, team_,
