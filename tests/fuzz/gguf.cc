@@ -82,6 +82,6 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   if (const auto spec = spillway::TokenizerSpecFromGguf(**file); spec.ok()) {
     CHECK(spec->types.size() == spec->tokens.size());
   }
-  spillway::ChatTemplateFromGguf(**file).IgnoreError();
+  spillway::ChatTemplatesFromGguf(**file).IgnoreError();
   return 0;
 }

@@ -8,6 +8,7 @@
 #include <variant>
 
 #include "common/check.h"
+#include "nlohmann/json.hpp"
 #include "server/dialects/json_escape.h"
 #include "server/dialects/json_fields.h"
 #include "server/dialects/openai_error.h"
@@ -35,6 +36,13 @@ void CheckResult(const spillway::OpenAiParseResult& result) {
   CHECK(sampling.repetition_penalty.value_or(1) > 0);
   CHECK(request.stop_strings.size() <= limits.stop_strings_max);
   for (const std::string& stop : request.stop_strings) CHECK(!stop.empty());
+  const auto* chat = std::get_if<spillway::ChatPrompt>(&request.prompt);
+  if (chat == nullptr) return;
+  // What is cut out of the body is whole.
+  CHECK(nlohmann::json::parse(chat->messages_json).is_array());
+  CHECK(chat->tools_json.empty() || nlohmann::json::parse(chat->tools_json).is_array());
+  CHECK(chat->template_kwargs_json.empty() ||
+        nlohmann::json::parse(chat->template_kwargs_json).is_object());
 }
 
 }  // namespace
