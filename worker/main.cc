@@ -34,7 +34,7 @@
 #include "worker/engine_loop.h"
 #include "worker/model/model_files.h"
 #include "worker/prompt_builder.h"
-#include "worker/text/chat_template.h"
+#include "worker/text/chat_templates.h"
 #include "worker/text/tokenizer.h"
 #include "worker/worker_service.h"
 
@@ -59,7 +59,7 @@ struct Decoder {
   std::string hash;
   int32_t context_tokens_max = 0;  // the model's own
   std::unique_ptr<Tokenizer> tokenizer;
-  std::unique_ptr<ChatTemplate> chat_template;  // null: the files have none
+  ChatTemplates chat_templates;  // none: the files have none
   SamplingParams sampling_defaults;
   std::unique_ptr<Executor> executor;
 };
@@ -73,26 +73,22 @@ struct Encoder {
   std::unique_ptr<CpuEncoder> encoder;
 };
 
-// The default one, or the only one; null: there is none.
-absl::StatusOr<std::unique_ptr<ChatTemplate>> ParseChatTemplate(ChatTemplateFiles files) {
-  if (files.templates.empty()) return nullptr;
-  const NamedTemplate& chosen = files.templates.front();
-  if (chosen.name != "default" && files.templates.size() > 1) {
-    LogWarning(absl::StrCat("none of the model's ", files.templates.size(),
-                            " chat templates is called default; chats are refused"));
-    return nullptr;
+absl::StatusOr<ChatTemplates> ReadChatTemplates(const DecoderFiles& files,
+                                                const TokenizerSpec& tokenizer) {
+  ASSIGN_OR_RETURN(const ChatTemplateFiles found, files.ReadChatTemplates(tokenizer));
+  ASSIGN_OR_RETURN(ChatTemplates templates, ParseChatTemplates(found.templates, found.tokens));
+  if (!found.templates.empty() && templates.usual == nullptr) {
+    LogWarning(absl::StrCat("none of the model's ", found.templates.size(),
+                            " chat templates is called default; chats ",
+                            templates.empty() ? "" : "without tools ", "are refused"));
   }
-  auto parsed = ChatTemplate::Parse(chosen.source, std::move(files.tokens));
-  if (parsed.ok()) return parsed;
-  return absl::Status(parsed.status().code(), absl::StrCat("the chat template \"", chosen.name,
-                                                           "\": ", parsed.status().message()));
+  return templates;
 }
 
 // The tokenizer and what else is text, from the same files.
 absl::Status LoadText(const DecoderFiles& files, Decoder& decoder) {
   ASSIGN_OR_RETURN(TokenizerSpec spec, files.ReadTokenizer());
-  ASSIGN_OR_RETURN(ChatTemplateFiles templates, files.ReadChatTemplates(spec));
-  ASSIGN_OR_RETURN(decoder.chat_template, ParseChatTemplate(std::move(templates)));
+  ASSIGN_OR_RETURN(decoder.chat_templates, ReadChatTemplates(files, spec));
   ASSIGN_OR_RETURN(decoder.sampling_defaults, files.ReadSamplingDefaults());
   ASSIGN_OR_RETURN(decoder.tokenizer, Tokenizer::Create(std::move(spec)));
   return absl::OkStatus();
@@ -168,7 +164,7 @@ WorkerInfo InfoFor(const Decoder& decoder, const Flags& flags, std::string insta
           .waiting_max = flags.waiting_max,
           .kv_block_tokens = shape.block_tokens,
           .kv_blocks_total = shape.block_count,
-          .has_chat_template = decoder.chat_template != nullptr,
+          .has_chat_template = !decoder.chat_templates.empty(),
           .sampling_defaults = decoder.sampling_defaults};
 }
 
@@ -273,7 +269,8 @@ absl::Status ServeDecoder(Decoder decoder, const Flags& flags, const Clock& cloc
                           const sigset_t& signals) {
   const ExecutorShape& shape = decoder.executor->shape();
   LogMemory(shape, decoder.context_tokens_max);
-  const PromptBuilder prompts(*decoder.tokenizer, decoder.chat_template.get());
+  const PromptBuilder prompts(*decoder.tokenizer, decoder.chat_templates.usual.get(),
+                              decoder.chat_templates.with_tools.get());
   WorkerService service({}, InfoFor(decoder, flags, InstanceId(clock)), prompts, *decoder.tokenizer,
                         clock);
   EngineLoop engine({}, LimitsFor(shape, flags), *decoder.executor, *decoder.tokenizer, clock,

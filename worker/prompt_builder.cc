@@ -23,15 +23,20 @@ absl::StatusOr<BuiltPrompt> PromptBuilder::Build(const PromptSource& source) con
 }
 
 absl::StatusOr<BuiltPrompt> PromptBuilder::BuildChat(const ChatInput& input) const {
-  if (chat_template_ == nullptr) {
+  const bool has_tools = !input.tools_json.empty();
+  const ChatTemplate* const chosen =
+      has_tools && tool_template_ != nullptr ? tool_template_ : chat_template_;
+  if (chosen == nullptr) {
     return absl::FailedPreconditionError(
-        "the model has no chat template; use /v1/completions with a prompt");
+        tool_template_ == nullptr
+            ? "the model has no chat template; use /v1/completions with a prompt"
+            : "the model has a chat template for requests with tools, and none for others");
   }
-  ASSIGN_OR_RETURN(RenderedPrompt rendered, RenderChat(*chat_template_, input));
+  ASSIGN_OR_RETURN(RenderedPrompt rendered, RenderChat(*chosen, input));
   BuiltPrompt built;
   built.tokens = tokenizer_.Encode(rendered.text, rendered.trusted);
   built.text = std::move(rendered.text);
-  built.reasoning = {.format = chat_template_->reasoning_format(), .open = rendered.reasoning_open};
+  built.reasoning = {.format = chosen->reasoning_format(), .open = rendered.reasoning_open};
   return built;
 }
 

@@ -23,16 +23,18 @@ struct BuiltPrompt {
   ReasoningStart reasoning{};  // of a chat; what answers text or tokens is never parsed
 };
 
-// Renders and tokenizes prompts. Immutable: any thread may use it at once. `tokenizer` and
-// `chat_template` outlive it.
+// Renders and tokenizes prompts. Immutable: any thread may use it at once. `tokenizer` and the
+// templates outlive it.
 class PromptBuilder {
  public:
-  // `chat_template` may be null: chats are then refused.
-  PromptBuilder(const Tokenizer& tokenizer, const ChatTemplate* chat_template)
-      : tokenizer_(tokenizer), chat_template_(chat_template) {}
+  // `chat_template` may be null: chats are then refused, but for those that have tools if there is
+  // another template for them, `tool_template`.
+  PromptBuilder(const Tokenizer& tokenizer, const ChatTemplate* chat_template,
+                const ChatTemplate* tool_template = nullptr)
+      : tokenizer_(tokenizer), chat_template_(chat_template), tool_template_(tool_template) {}
 
   // INVALID_ARGUMENT: the template refuses the messages, a token id is outside the vocabulary, or
-  // there is nothing to run. FAILED_PRECONDITION: a chat, and the model has no template.
+  // there is nothing to run. FAILED_PRECONDITION: a chat, and the model has no template for it.
   // Text gets the model's BOS where the model wants one; chats get what their template writes.
   absl::StatusOr<BuiltPrompt> Build(const PromptSource& source) const;
 
@@ -43,6 +45,7 @@ class PromptBuilder {
 
   const Tokenizer& tokenizer_;
   const ChatTemplate* const chat_template_;
+  const ChatTemplate* const tool_template_;
 };
 
 }  // namespace spillway

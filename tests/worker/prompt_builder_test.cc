@@ -38,6 +38,25 @@ TEST(PromptBuilderTest, AChatGetsWhatItsTemplateWritesAndNoMore) {
   EXPECT_EQ(built->text, "hi");
 }
 
+TEST(PromptBuilderTest, AChatWithToolsGetsTheTemplateForToolsIfThereIsOne) {
+  const auto tokenizer = BytesWithBos();
+  const auto usual = *ChatTemplate::Parse("usual", "", "");
+  const auto with_tools = *ChatTemplate::Parse("tools{# </think> #}", "", "");
+  ChatInput plain = Chat("[]");
+  ChatInput tools = Chat("[]");
+  tools.tools_json = "[1]";
+
+  const PromptBuilder both(*tokenizer, usual.get(), with_tools.get());
+  EXPECT_EQ(both.Build(plain)->text, "usual");
+  EXPECT_EQ(both.Build(plain)->reasoning.format, nullptr);
+  EXPECT_EQ(both.Build(tools)->text, "tools");
+  EXPECT_NE(both.Build(tools)->reasoning.format, nullptr);
+  EXPECT_EQ(PromptBuilder(*tokenizer, usual.get()).Build(tools)->text, "usual");
+  const PromptBuilder no_usual(*tokenizer, nullptr, with_tools.get());
+  EXPECT_EQ(no_usual.Build(tools)->text, "tools");
+  EXPECT_THAT(std::string(no_usual.Build(plain).status().message()), HasSubstr("with tools"));
+}
+
 TEST(PromptBuilderTest, AChatWithoutATemplateSaysWhatToDoInstead) {
   const auto tokenizer = BytesWithBos();
   const PromptBuilder prompts(*tokenizer, nullptr);

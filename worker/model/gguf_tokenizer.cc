@@ -21,7 +21,9 @@ namespace {
 
 using TokenType = TokenizerSpec::TokenType;
 
+constexpr const char* kChatTemplate = "tokenizer.chat_template";
 constexpr size_t kChatTemplateBytesMax = 1 << 20;
+constexpr size_t kChatTemplatesMax = 64;
 
 // With these pre-tokenizers llama.cpp adds BOS where the file doesn't say whether to.
 constexpr std::array<std::string_view, 9> kAddBosByDefault = {
@@ -357,16 +359,31 @@ absl::StatusOr<TokenizerSpec> TokenizerSpecFromGguf(const GgufFile& file) {
   return spec;
 }
 
-absl::StatusOr<std::string> ChatTemplateFromGguf(const GgufFile& file) {
-  constexpr std::string_view kKey = "tokenizer.chat_template";
-  if (!file.Has(kKey)) return std::string();
-  ASSIGN_OR_RETURN(const std::string_view text, file.GetString(kKey));
-  if (text.size() > kChatTemplateBytesMax) {
-    return absl::InvalidArgumentError(absl::StrCat("GGUF: ", std::string(kKey), " has ",
-                                                   text.size(), " bytes, beyond the limit of ",
-                                                   kChatTemplateBytesMax));
+absl::StatusOr<std::vector<NamedTemplate>> ChatTemplatesFromGguf(const GgufFile& file) {
+  std::vector<NamedTemplate> templates;
+  const auto add = [&](std::string_view name, const std::string& key) -> absl::Status {
+    ASSIGN_OR_RETURN(const std::string_view text, file.GetString(key));
+    if (text.size() > kChatTemplateBytesMax) {
+      return absl::InvalidArgumentError(absl::StrCat("GGUF: ", key, " has ", text.size(),
+                                                     " bytes, beyond the limit of ",
+                                                     kChatTemplateBytesMax));
+    }
+    templates.push_back({.name = std::string(name), .source = std::string(text)});
+    return absl::OkStatus();
+  };
+  if (file.Has(kChatTemplate)) RETURN_IF_ERROR(add("default", kChatTemplate));
+  constexpr const char* kNames = "tokenizer.chat_templates";
+  if (!file.Has(kNames)) return templates;
+  ASSIGN_OR_RETURN(const std::vector<std::string_view> names, file.GetStrings(kNames));
+  if (names.size() > kChatTemplatesMax) {
+    return absl::InvalidArgumentError(absl::StrCat("GGUF: ", kNames, " has ", names.size(),
+                                                   " names, beyond the limit of ",
+                                                   kChatTemplatesMax));
   }
-  return std::string(text);
+  for (const std::string_view name : names) {
+    RETURN_IF_ERROR(add(name, absl::StrCat(kChatTemplate, ".", std::string(name))));
+  }
+  return templates;
 }
 
 }  // namespace spillway

@@ -1,9 +1,10 @@
 #pragma once
 
-#include <string>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "worker/model/gguf.h"
+#include "worker/text/chat_templates.h"
 #include "worker/text/tokenizer.h"
 
 namespace spillway {
@@ -16,8 +17,9 @@ namespace spillway {
 // is a known end of a turn (files often name one of several).
 absl::StatusOr<TokenizerSpec> TokenizerSpecFromGguf(const GgufFile& file);
 
-// tokenizer.chat_template, or empty when the file has none. INVALID_ARGUMENT: not a string, or over
-// 1 MiB.
-absl::StatusOr<std::string> ChatTemplateFromGguf(const GgufFile& file);
+// The default one from tokenizer.chat_template, and those that tokenizer.chat_templates names, as
+// gguf-py writes them; may be none. INVALID_ARGUMENT: one is no string or over 1 MiB, or there are
+// over 64. NOT_FOUND: one that is named isn't there.
+absl::StatusOr<std::vector<NamedTemplate>> ChatTemplatesFromGguf(const GgufFile& file);
 
 }  // namespace spillway

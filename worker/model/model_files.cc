@@ -39,10 +39,7 @@ class GgufDecoder final : public DecoderFiles {
   absl::StatusOr<ChatTemplateFiles> ReadChatTemplates(
       const TokenizerSpec& tokenizer) const override {
     ChatTemplateFiles files;
-    ASSIGN_OR_RETURN(std::string source, ChatTemplateFromGguf(*file_));
-    if (!source.empty()) {
-      files.templates.push_back({.name = "default", .source = std::move(source)});
-    }
+    ASSIGN_OR_RETURN(files.templates, ChatTemplatesFromGguf(*file_));
     for (const auto& [variable, id] :
          {std::pair("bos_token", tokenizer.bos), {"eos_token", tokenizer.eos}}) {
       if (id < 0) continue;

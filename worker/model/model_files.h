@@ -9,16 +9,10 @@
 #include "worker/model/model_spec.h"
 #include "worker/model/model_tensor.h"
 #include "worker/sampling/sampling_params.h"
-#include "worker/text/chat_template.h"
+#include "worker/text/chat_templates.h"
 #include "worker/text/tokenizer_spec.h"
 
 namespace spillway {
-
-// A chat template as a model's files have it. Models may ship several, by name.
-struct NamedTemplate {
-  std::string name;  // "default", "tool_use", "rag"…
-  std::string source;
-};
 
 // What a model's chat templates are, and the special tokens that they know by name.
 struct ChatTemplateFiles {
@@ -38,7 +32,7 @@ class DecoderFiles {
   // `tokenizer` is what ReadTokenizer() gave.
   virtual absl::StatusOr<ChatTemplateFiles> ReadChatTemplates(
       const TokenizerSpec& tokenizer) const = 0;
-  // What a request gets that doesn't say: docs/decisions/0011-sampling-defaults.md.
+  // What a request gets that doesn't say: docs/decisions/0012-sampling-defaults.md.
   virtual absl::StatusOr<SamplingParams> ReadSamplingDefaults() const = 0;
 };
 

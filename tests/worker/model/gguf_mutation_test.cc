@@ -115,7 +115,7 @@ TEST(GgufMutationTest, EveryMutantIsReadOrRefused) {
         ASSERT_LT(static_cast<size_t>(id), spec->tokens.size()) << "seed " << seed;
       }
     }
-    ASSERT_NE(ChatTemplateFromGguf(**file).status().code(), absl::StatusCode::kInternal);
+    ASSERT_NE(ChatTemplatesFromGguf(**file).status().code(), absl::StatusCode::kInternal);
   }
   // Both ways are taken often, or the mutations are too mild or too wild.
   EXPECT_GT(read, 2000);

@@ -187,24 +187,43 @@ TEST(GgufTokenizerTest, RefusesAndNamesTheKey) {
   }
 }
 
-absl::StatusOr<std::string> ChatTemplateOf(const GgufBuilder& builder) {
+// "name: source; …"
+absl::StatusOr<std::string> ChatTemplatesOf(const GgufBuilder& builder) {
   const std::vector<std::byte> bytes = builder.Build();
-  return ChatTemplateFromGguf(**GgufFile::Parse(bytes));
+  const auto templates = ChatTemplatesFromGguf(**GgufFile::Parse(bytes));
+  if (!templates.ok()) return templates.status();
+  std::string told;
+  for (const NamedTemplate& one : *templates) told += one.name + ": " + one.source + "; ";
+  return told;
 }
 
-TEST(GgufTokenizerTest, ChatTemplateIsTheFilesOrEmpty) {
-  EXPECT_EQ(*ChatTemplateOf(GgufBuilder()), "");
-  EXPECT_EQ(*ChatTemplateOf(GgufBuilder().String("tokenizer.chat_template", "{{ x }}")), "{{ x }}");
-}
-
-TEST(GgufTokenizerTest, ChatTemplateHasALimit) {
+TEST(GgufTokenizerTest, ChatTemplatesAreTheFiles) {
   const std::string key = "tokenizer.chat_template";
-  EXPECT_TRUE(ChatTemplateOf(GgufBuilder().String(key, std::string(1 << 20, 'x'))).ok());
+  EXPECT_EQ(*ChatTemplatesOf(GgufBuilder()), "");
+  EXPECT_EQ(*ChatTemplatesOf(GgufBuilder().String(key, "{{ x }}")), "default: {{ x }}; ");
+  EXPECT_EQ(*ChatTemplatesOf(GgufBuilder()
+                                 .Strings("tokenizer.chat_templates", {"tool_use", "rag"})
+                                 .String(key + ".rag", "r")
+                                 .String(key + ".tool_use", "t")
+                                 .String(key, "d")),
+            "default: d; tool_use: t; rag: r; ");
+}
+
+TEST(GgufTokenizerTest, ChatTemplatesHaveLimits) {
+  const std::string key = "tokenizer.chat_template";
+  EXPECT_TRUE(ChatTemplatesOf(GgufBuilder().String(key, std::string(1 << 20, 'x'))).ok());
   EXPECT_EQ(
-      ChatTemplateOf(GgufBuilder().String(key, std::string((1 << 20) + 1, 'x'))).status().code(),
+      ChatTemplatesOf(GgufBuilder().String(key, std::string((1 << 20) + 1, 'x'))).status().code(),
       absl::StatusCode::kInvalidArgument);
-  EXPECT_EQ(ChatTemplateOf(GgufBuilder().Uint32(key, 1)).status().code(),
+  EXPECT_EQ(ChatTemplatesOf(GgufBuilder().Uint32(key, 1)).status().code(),
             absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(ChatTemplatesOf(GgufBuilder().Strings(key + "s", {"gone"})).status().code(),
+            absl::StatusCode::kNotFound);
+  EXPECT_THAT(std::string(ChatTemplatesOf(
+                              GgufBuilder().Strings(key + "s", std::vector<std::string>(65, "x")))
+                              .status()
+                              .message()),
+              HasSubstr("65 names"));
 }
 
 }  // namespace
