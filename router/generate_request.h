@@ -41,8 +41,10 @@ using PromptSource = std::variant<ChatPrompt, std::string, std::vector<int32_t>>
 
 struct GenerateRequest {
   std::string request_id;
-  std::string model;   // as the client wrote it; empty: the default service
-  std::string tenant;  // from the token
+  std::string model;        // as the client wrote it; empty: the default service
+  std::string tenant;       // from the token
+  std::string token_name;   // for logs; empty where no token was needed
+  std::string traceparent;  // of the client's trace, valid, as W3C Trace Context has it; or empty
   PromptSource prompt;
   SamplingOptions sampling;
   std::vector<std::string> stop_strings;

@@ -58,6 +58,7 @@ class RouterImpl : public Router, public ReplicaDirectory {
 
   absl::StatusOr<View> Find(const std::string& model) const override;
   std::shared_ptr<SequenceCarrier> Upstream(ReplicaId id) const override;
+  std::string ReplicaName(ReplicaId id) const override;
   bool draining() const override { return draining_; }
 
  private:
@@ -197,6 +198,12 @@ std::shared_ptr<SequenceCarrier> RouterImpl::Upstream(ReplicaId id) const {
   MutexLock lock(mutex_);
   const auto found = FindReplica(id);
   return found == replicas_.end() ? nullptr : found->upstream;
+}
+
+std::string RouterImpl::ReplicaName(ReplicaId id) const {
+  MutexLock lock(mutex_);
+  const auto found = FindReplica(id);
+  return found == replicas_.end() ? "" : found->name;
 }
 
 std::vector<ModelInfo> RouterImpl::Models() const {

@@ -12,6 +12,7 @@
 #include "common/clock.h"
 #include "common/metrics.h"
 #include "router/generate_request.h"
+#include "router/request_observer.h"
 
 namespace spillway {
 
@@ -77,6 +78,9 @@ class RouterShard {
   virtual void Tick() = 0;
 
   virtual int32_t requests_in_flight() const = 0;
+
+  // Null: nobody. It must outlive the shard.
+  virtual void SetObserver(RequestObserver*) {}
 };
 
 struct ModelInfo {

@@ -43,13 +43,16 @@ struct RequestRecord {
   };
   std::vector<Choice> choices;
   TokenGaps gaps;
+  std::string replica;  // the last that it was sent to
   int32_t prompt_tokens = 0;
+  int32_t cached_tokens = 0;
   std::optional<Usage> total_usage;  // when finished
   int32_t resubmissions = 0;
   int32_t resumes = 0;
   int32_t resumes_other_numerics = 0;  // of those, on a replica that may give other text
   bool resumable = true;
   int64_t ignored_events = 0;
+  int http_status = 200;     // of a failure, as OpenAI's dialect says it
   std::string_view outcome;  // "finished", "cancelled", or an error's reason
 };
 

@@ -139,7 +139,10 @@ void RouterShardImpl::Cancel(RequestId id) {
   Request* request = Find(id);
   if (request == nullptr || request->sink == nullptr) return;
   request->sink = nullptr;
-  if (request->record.outcome.empty()) request->record.outcome = "cancelled";
+  if (request->record.outcome.empty()) {
+    request->record.outcome = "cancelled";
+    request->record.http_status = FindErrorRow(absl::StatusCode::kCancelled, "").http_status;
+  }
   FlowActions actions;
   request->flow.Cancel(actions);
   for (const FlowAction& action : actions) {
@@ -281,6 +284,7 @@ void RouterShardImpl::TellSink(Request& request, const FlowAction& action) {
     sink.OnAccepted(accepted->prompt_tokens);
   } else if (const auto* started = std::get_if<EmitStartedAction>(&action)) {
     record.started = clock_.Now();
+    record.cached_tokens = started->cached_tokens;
     sink.OnStarted(started->cached_tokens);
   } else if (const auto* delta = std::get_if<EmitDeltaAction>(&action)) {
     NoteDelta(request, *delta);
@@ -291,6 +295,7 @@ void RouterShardImpl::TellSink(Request& request, const FlowAction& action) {
     sink.OnFinished(finished->choice, finished->reason, finished->usage);
   } else if (const auto* failed = std::get_if<EmitFailedAction>(&action)) {
     record.outcome = KnownReason(failed->error.status.code(), failed->error.reason);
+    record.http_status = FindErrorRow(failed->error.status.code(), record.outcome).http_status;
     sink.OnFailed(failed->error);
   }
 }
@@ -318,7 +323,30 @@ void RouterShardImpl::Forget(Request& request) {
   if (record.outcome == "finished") record.total_usage = request.flow.total_usage();
   record.ended = clock_.Now();
   metrics_.Observe(request.service, record);
+  if (observer_ != nullptr) Observe(request);
   requests_.erase(request.id);
+}
+
+void RouterShardImpl::Observe(const Request& request) {
+  const RequestRecord& record = request.record;
+  RequestSummary summary = {.request_id = request.request.request_id,
+                            .token = request.request.token_name,
+                            .service = request.service,
+                            .replica = record.replica,
+                            .outcome = record.outcome,
+                            .http_status = record.http_status,
+                            .prompt_tokens = record.prompt_tokens,
+                            .cached_tokens = record.cached_tokens,
+                            .completion_tokens = DeliveredTokens(record),
+                            .took = record.ended - record.asked,
+                            .resumes = record.resumes,
+                            .traceparent = request.request.traceparent};
+  if (record.choices.front().finished) {
+    summary.finish = FinishWord(*record.choices.front().finished);
+  }
+  if (record.started) summary.queued = *record.started - record.asked;
+  if (const auto first = FirstText(record)) summary.to_text = *first - record.asked;
+  observer_->OnRequestEnd(summary);
 }
 
 }  // namespace spillway

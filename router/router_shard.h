@@ -36,6 +36,8 @@ class ReplicaDirectory {
   virtual absl::StatusOr<View> Find(const std::string& model) const = 0;
   // Null when it was removed. Shared, since a removal may be under way on another thread.
   virtual std::shared_ptr<SequenceCarrier> Upstream(ReplicaId id) const = 0;
+  // Empty when it was removed.
+  virtual std::string ReplicaName(ReplicaId id) const = 0;
   virtual bool draining() const = 0;
 };
 
@@ -69,6 +71,7 @@ class RouterShardImpl : public RouterShard {
   void Cancel(RequestId id) override;
   void Tick() override;
   int32_t requests_in_flight() const override { return static_cast<int32_t>(requests_.size()); }
+  void SetObserver(RequestObserver* observer) override { observer_ = observer; }
 
   // What the router posts to, from any thread, also after the shard's end.
   class Inbox {
@@ -111,6 +114,7 @@ class RouterShardImpl : public RouterShard {
   void NoteDelta(Request& request, const EmitDeltaAction& delta);
   void Post(RequestId id, FlowActions actions);
   void Forget(Request& request);
+  void Observe(const Request& request);
   int64_t PromptTokensEstimate(size_t prompt_bytes) const;
 
   const int32_t index_;
@@ -122,6 +126,7 @@ class RouterShardImpl : public RouterShard {
   const std::shared_ptr<Inbox::Link> link_;
   const std::shared_ptr<Inbox> inbox_;
   RequestMetrics metrics_;
+  RequestObserver* observer_ = nullptr;
   std::mt19937_64 random_;
   ResumeBudget resume_budget_;
   std::unordered_map<RequestId, std::unique_ptr<Request>> requests_;

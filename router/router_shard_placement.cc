@@ -64,6 +64,7 @@ void RouterShardImpl::SubmitSequence(Request& request, const SubmitAction& actio
   sequences_.erase(std::exchange(request.sequence_ids[static_cast<size_t>(choice)], sequence_id));
   sequences_[sequence_id] = {request.id, action.sequence};
   const std::shared_ptr<SequenceCarrier> upstream = directory_.Upstream(action.replica.id);
+  if (observer_ != nullptr) request.record.replica = directory_.ReplicaName(action.replica.id);
   const absl::Time now = clock_.Now();
   absl::Status sent = absl::UnavailableError("the worker was removed");
   if (upstream != nullptr) {

@@ -104,6 +104,7 @@ wire::GenerateSpec ToGenerateSpec(const SequenceSubmission& submission) {
   spec.set_ignore_end_of_text(request.ignore_end_of_text);
   spec.set_priority(request.priority);
   spec.set_tenant(request.tenant);
+  spec.set_traceparent(request.traceparent);
   if (submission.time_left != absl::InfiniteDuration()) {
     // 0 would mean none.
     spec.set_deadline_ms(std::max<int64_t>(1, absl::ToInt64Milliseconds(submission.time_left)));

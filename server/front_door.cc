@@ -28,10 +28,11 @@ constexpr absl::Duration kRouterTick = absl::Milliseconds(50);
 constexpr absl::Duration kDrainPoll = absl::Milliseconds(20);
 constexpr absl::Duration kWorkerGrace = absl::Seconds(5);
 
-OpenAiOptions DialectOptions(uint64_t id_seed) {
+OpenAiOptions DialectOptions(uint64_t id_seed, RequestObserver& observer) {
   OpenAiOptions options;
   options.fingerprint = "spillway-" SPILLWAY_VERSION;
   options.id_seed = id_seed;
+  options.observer = &observer;
   return options;
 }
 
@@ -40,10 +41,11 @@ OpenAiOptions DialectOptions(uint64_t id_seed) {
 struct FrontDoorThread {
   FrontDoorThread(HttpServer& server, int32_t thread, uint64_t id_seed, Router& router,
                   const RequestGate& gate, const Clock& clock, const MetricRegistry& metrics,
-                  const std::atomic<bool>& draining)
+                  const std::atomic<bool>& draining, RequestObserver& observer)
       : shard(router.MakeShard(server.Poster(thread))),
-        openai(DialectOptions(id_seed), router, *shard, clock),
+        openai(DialectOptions(id_seed, observer), router, *shard, clock),
         routes(gate, FormatOpenAiError) {
+    shard->SetObserver(&observer);
     AddOperationsRoutes(routes, router, metrics, draining);
     openai.AddRoutes(routes);
     server.SetHandler(thread, routes);
@@ -58,6 +60,7 @@ struct FrontDoorThread {
 FrontDoor::FrontDoor(const ServeOptions& options, RuntimeFolder folder, Parts parts)
     : options_(options),
       has_terminal_(::isatty(STDIN_FILENO) == 1),
+      request_log_(metrics_, Log),
       store_(std::move(parts.store)),
       authenticator_(parts.token_hashes),
       failures_(FailureLimits()),
@@ -73,8 +76,8 @@ FrontDoor::FrontDoor(const ServeOptions& options, RuntimeFolder folder, Parts pa
   const RequestGate gate = MakeRequestGate(authenticator_, failures_, clock_, FormatOpenAiError);
   std::mt19937_64 seeds(parts.random_seed + 1);
   for (int32_t i = 0; i < options.http_threads; ++i) {
-    threads_.push_back(std::make_unique<FrontDoorThread>(server_, i, seeds(), *router_, gate,
-                                                         clock_, metrics_, draining_));
+    threads_.push_back(std::make_unique<FrontDoorThread>(
+        server_, i, seeds(), *router_, gate, clock_, metrics_, draining_, request_log_));
   }
 }
 

@@ -22,6 +22,7 @@
 #include "server/cli/worker_supervisor.h"
 #include "server/http/http_server.h"
 #include "server/http/tls_credentials.h"
+#include "server/telemetry/request_log.h"
 
 namespace spillway {
 
@@ -71,6 +72,7 @@ class FrontDoor {
   const bool has_terminal_;
   SystemClock clock_;
   MetricRegistry metrics_;
+  RequestLog request_log_;
   std::atomic<bool> draining_ = false;
   std::unique_ptr<Store> store_;
   Authenticator authenticator_;

@@ -29,14 +29,14 @@ void Authenticator::SetFixed(const std::vector<std::string>& fixed_sha256_hex) {
   fixed_.clear();
   for (const std::string& hash : fixed_sha256_hex) {
     CHECK(IsSha256Hex(hash));
-    fixed_.push_back({absl::AsciiStrToLower(hash), "default"});
+    fixed_.push_back({absl::AsciiStrToLower(hash), "default", "default"});
   }
 }
 
 void Authenticator::Update(const std::vector<TokenRecord>& tokens) {
   auto entries = std::make_shared<Entries>(fixed_);
   for (const TokenRecord& token : tokens) {
-    if (!token.revoked) entries->push_back({token.sha256_hex, token.tenant});
+    if (!token.revoked) entries->push_back({token.sha256_hex, token.tenant, token.name});
   }
   std::sort(entries->begin(), entries->end(),
             [](const Entry& a, const Entry& b) { return a.sha256_hex < b.sha256_hex; });
@@ -55,7 +55,7 @@ std::optional<Tenant> Authenticator::Check(std::string_view token) const {
   for (; entry != entries->end() && Prefix(entry->sha256_hex) == Prefix(hash); ++entry) {
     if (entry->sha256_hex.size() == hash.size() &&
         CRYPTO_memcmp(entry->sha256_hex.data(), hash.data(), hash.size()) == 0) {
-      return Tenant{entry->tenant};
+      return Tenant{entry->tenant, entry->name};
     }
   }
   return std::nullopt;

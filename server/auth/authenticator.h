@@ -37,6 +37,7 @@ class Authenticator {
   struct Entry {
     std::string sha256_hex;
     std::string tenant;
+    std::string name;
   };
   using Entries = std::vector<Entry>;  // ordered by sha256_hex
 

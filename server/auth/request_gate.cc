@@ -139,6 +139,7 @@ RequestGate MakeRequestGate(const Authenticator& authenticator, FailureLimiter& 
     if (std::optional<Tenant> tenant = authenticator.Check(token)) {
       failures.OnSuccess(client, digest, clock.Now());
       request.tenant = std::move(tenant->name);
+      request.token_name = std::move(tenant->token_name);
       return std::nullopt;
     }
     if (failures.OnFailure(client, clock.Now())) TellOfFailures(request);

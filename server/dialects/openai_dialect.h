@@ -4,6 +4,7 @@
 #include <string>
 
 #include "common/clock.h"
+#include "router/request_observer.h"
 #include "router/router.h"
 #include "server/dialects/openai_chunk_writer.h"
 #include "server/dialects/openai_generation.h"
@@ -19,6 +20,7 @@ struct OpenAiOptions {
   OpenAiTimings timings;
   std::string fingerprint = "spillway";  // system_fingerprint
   uint64_t id_seed = 0;                  // of the ids of answers
+  RequestObserver* observer = nullptr;   // hears of requests that never reach the router
 };
 
 // OpenAI's API: chat, completions and models. One per server thread; not thread-safe.

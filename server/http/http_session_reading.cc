@@ -5,6 +5,7 @@
 #include "absl/strings/match.h"
 #include "server/http/http_session.h"
 #include "server/http/string_memory.h"
+#include "server/http/trace_context.h"
 
 namespace spillway {
 namespace {
@@ -103,6 +104,9 @@ HttpRequest HttpSession::MakeRequest() {
   request.headers = head.fields;
   const std::optional<std::string_view> id = request.Header("x-request-id");
   request.request_id = id && IsFitRequestId(*id) ? std::string(*id) : thread_.ids.Next();
+  if (const auto trace = request.Header("traceparent"); trace && IsTraceparent(*trace)) {
+    request.traceparent = *trace;
+  }
   request.client_address = origin_.peer_address;
   if (!thread_.trusted_proxies.empty()) NoteProxies(request);
   request.listener = origin_.listener;

@@ -33,6 +33,7 @@ struct HttpRequest {
   std::vector<std::pair<std::string_view, std::string_view>> headers;
   std::string_view body;       // empty while it is admitted
   std::string request_id;      // the client's x-request-id if it is fit to repeat, else ours
+  std::string traceparent;     // the client's, if it is valid
   std::string client_address;  // "127.0.0.1"; behind a trusted proxy the one that it tells
   bool from_trusted_proxy = false;
   ListenerTraits listener;
@@ -41,6 +42,7 @@ struct HttpRequest {
   std::string_view route = "none";  // its label in metrics; a string that lives for ever
   std::string path_rest;            // what a route's trailing "*" matched, percent-decoded
   std::string tenant;               // whose token it was; empty where none was needed
+  std::string token_name;           // which of theirs
 
   // The first header of that name, in any case; nullopt when there is none.
   std::optional<std::string_view> Header(std::string_view name) const;

@@ -49,6 +49,63 @@ TEST_F(RouterTest, ServesARequest) {
               HasSubstr("spillway_replica_ready{model=\"tiny-model\",replica=\"worker-0\"} 1"));
 }
 
+// Keeps what it hears, since the summary's views don't last.
+class RecordingObserver : public RequestObserver {
+ public:
+  void OnRequestEnd(const RequestSummary& summary) override {
+    summaries.push_back(summary);
+    words.push_back({std::string(summary.request_id), std::string(summary.token),
+                     std::string(summary.service), std::string(summary.replica),
+                     std::string(summary.outcome), std::string(summary.finish),
+                     std::string(summary.traceparent)});
+  }
+  std::vector<RequestSummary> summaries;
+  std::vector<std::vector<std::string>> words;
+};
+
+TEST_F(RouterTest, TheObserverHearsOfEachRequestOnce) {
+  Make();
+  RecordingObserver observer;
+  shard_->SetObserver(&observer);
+  AddWorker("worker-0", {.hold_after = 4});
+  GenerateRequest request;
+  request.request_id = "id-1";
+  request.token_name = "laptop";
+  request.traceparent = "00-trace";
+  request.prompt = std::string("sixteen letters.");
+  request.new_tokens_max = 4;
+  RecordingSink finished;
+  Submit(finished, request);
+  ASSERT_TRUE(PumpUntilEnded(finished));
+  request.request_id = "id-2";
+  request.new_tokens_max = 12;
+  RecordingSink cancelled;
+  const RequestId id = Submit(cancelled, request);
+  ASSERT_TRUE(PumpUntil([&] { return cancelled.tokens[0] == 4; }));
+  shard_->Cancel(id);
+  request.model = "no such";
+  EXPECT_EQ(Refusal(request), "model_not_found");
+
+  using Words = std::vector<std::string>;
+  ASSERT_EQ(observer.words.size(), 3u);
+  EXPECT_EQ(observer.words[0],
+            (Words{"id-1", "laptop", "tiny-model", "worker-0", "finished", "length", "00-trace"}));
+  EXPECT_EQ(observer.words[1],
+            (Words{"id-2", "laptop", "tiny-model", "worker-0", "cancelled", "", "00-trace"}));
+  EXPECT_EQ(observer.words[2],
+            (Words{"id-2", "laptop", "none", "", "model_not_found", "", "00-trace"}));
+  const RequestSummary& first = observer.summaries[0];
+  EXPECT_EQ(first.http_status, 200);
+  EXPECT_EQ(first.prompt_tokens, 4);
+  EXPECT_EQ(first.completion_tokens, 4);
+  EXPECT_LE(first.queued.value(), first.to_text.value());
+  EXPECT_LE(first.to_text.value(), first.took);
+  EXPECT_EQ(observer.summaries[1].http_status, 499);
+  EXPECT_EQ(observer.summaries[1].completion_tokens, 4);
+  EXPECT_EQ(observer.summaries[2].http_status, 404);
+  EXPECT_FALSE(observer.summaries[2].queued.has_value());
+}
+
 TEST_F(RouterTest, EachChoiceHasItsOwnAnswer) {
   Make();
   AddWorker("worker-0");

@@ -17,6 +17,7 @@ TEST(ToGenerateSpec, CarriesAllThatARerunNeeds) {
                               .template_kwargs_json = "{}",
                               .add_generation_prompt = false};
   request.tenant = "acme";
+  request.traceparent = "00-trace";
   request.sampling = {.temperature = 0.5f,
                       .top_p = 0.9f,
                       .top_k = 40,
@@ -49,6 +50,7 @@ TEST(ToGenerateSpec, CarriesAllThatARerunNeeds) {
   EXPECT_FALSE(spec.prompt().chat().add_generation_prompt());
   EXPECT_EQ(spec.prompt().chat().template_time_unix_s(), 1000);
   EXPECT_EQ(spec.tenant(), "acme");
+  EXPECT_EQ(spec.traceparent(), "00-trace");
   EXPECT_EQ(spec.sampling().temperature(), 0.5f);
   EXPECT_EQ(spec.sampling().top_p(), 0.9f);
   EXPECT_EQ(spec.sampling().top_k(), 40);

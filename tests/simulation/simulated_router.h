@@ -89,6 +89,7 @@ class SimulatedRouter : public ReplicaDirectory {
 
   absl::StatusOr<View> Find(const std::string& model) const override;
   std::shared_ptr<SequenceCarrier> Upstream(ReplicaId id) const override;
+  std::string ReplicaName(ReplicaId) const override { return "simulated"; }
   bool draining() const override { return false; }
 
  private:

@@ -22,10 +22,11 @@ LAYERS = {
     "server/http": ["common", "router"],
     "server/auth": ["common", "router", "server/http"],
     "server/dialects": ["common", "router", "server/http"],
+    "server/telemetry": ["common", "router", "server/http"],
     "server/cli": ["common", "router", "server/http", "server/auth"],
     "server/grpc": ["common", "router", "proto", "server/auth"],
     "server": ["common", "router", "server/http", "server/auth", "server/dialects", "server/cli",
-               "server/grpc"],
+               "server/grpc", "server/telemetry"],
     "bench": ["common", "scheduler", "proto", "worker", "router", "server"],
     "tests": ["common", "scheduler", "proto", "worker", "router", "server"],
 }

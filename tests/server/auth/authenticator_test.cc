@@ -75,6 +75,7 @@ TEST(AuthenticatorTest, FindsTheTenantOfAToken) {
     const std::optional<Tenant> tenant = authenticator.Check("token-" + std::to_string(i));
     ASSERT_TRUE(tenant.has_value()) << i;
     EXPECT_EQ(tenant->name, "tenant-" + std::to_string(i));
+    EXPECT_EQ(tenant->token_name, "name-token-" + std::to_string(i));
   }
   EXPECT_FALSE(authenticator.Check("token-100").has_value());
   EXPECT_FALSE(authenticator.Check("").has_value());

@@ -19,7 +19,7 @@ using Headers = std::vector<std::pair<std::string_view, std::string_view>>;
 class RequestGateTest : public ::testing::Test {
  protected:
   RequestGateTest() {
-    authenticator_.Update({MakeTokenRecord("secret", "n", "alice", absl::UnixEpoch())});
+    authenticator_.Update({MakeTokenRecord("secret", "laptop", "alice", absl::UnixEpoch())});
   }
 
   // 0 when the request may go on.
@@ -59,6 +59,7 @@ class RequestGateTest : public ::testing::Test {
 TEST_F(RequestGateTest, TakesTheTokenAsClientsSendIt) {
   EXPECT_EQ(Status(kWithToken, {{"authorization", "Bearer secret"}}), 0);
   EXPECT_EQ(request_.tenant, "alice");
+  EXPECT_EQ(request_.token_name, "laptop");
   EXPECT_EQ(Status(kWithToken, {{"Authorization", "bearer secret"}}), 0);
   EXPECT_EQ(Status(kWithToken, {{"Authorization", "secret"}}), 0);
   EXPECT_EQ(Status(kWithToken, {{"X-Api-Key", "secret"}}), 0);

@@ -2,6 +2,8 @@
 #include <memory>
 #include <string>
 
+#include "absl/strings/str_cat.h"
+#include "common/mutex.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "server/dialects/openai_dialect.h"
@@ -22,8 +24,26 @@ using ::testing::StartsWith;
 std::string Chat(const std::string& fields) {
   const std::string body = R"({"messages":[{"role":"user","content":"hi"}])" + fields + "}";
   return "POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Length: " +
-         std::to_string(body.size()) + "\r\nx-request-id: id-1\r\n\r\n" + body;
+         std::to_string(body.size()) + "\r\nx-request-id: id-1\r\n" +
+         "traceparent: 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01\r\n\r\n" + body;
 }
+
+class RecordingObserver : public RequestObserver {
+ public:
+  void OnRequestEnd(const RequestSummary& summary) override EXCLUDES(mutex_) {
+    MutexLock lock(mutex_);
+    heard_ = absl::StrCat(std::string(summary.request_id), " ", std::string(summary.token), " ",
+                          std::string(summary.outcome), " ", summary.http_status);
+  }
+  std::string heard() const EXCLUDES(mutex_) {
+    MutexLock lock(mutex_);
+    return heard_;
+  }
+
+ private:
+  mutable Mutex mutex_;
+  std::string heard_ GUARDED_BY(mutex_);
+};
 
 class OpenAiHttpTest : public ::testing::Test {
  protected:
@@ -32,7 +52,9 @@ class OpenAiHttpTest : public ::testing::Test {
     options.listeners = {{.address = "127.0.0.1:0"}};
     server_ = std::make_unique<HttpServer>(options, clock_, metrics_);
     shard_ = router_.MakeShard(server_->Poster(0));
-    dialect_ = std::make_unique<OpenAiDialect>(OpenAiOptions(), router_, *shard_, clock_);
+    OpenAiOptions openai;
+    openai.observer = &observer_;
+    dialect_ = std::make_unique<OpenAiDialect>(openai, router_, *shard_, clock_);
     dialect_->AddRoutes(routes_);
     server_->SetHandler(0, routes_);
     router_.SetModels({{"smollm2", 2048, absl::FromUnixSeconds(5), {"cpu-1-ab", "cpu-2-ab"}},
@@ -45,8 +67,10 @@ class OpenAiHttpTest : public ::testing::Test {
   SystemClock clock_;
   MetricRegistry metrics_;
   FakeRouter router_;
+  RecordingObserver observer_;
   RouteTable routes_{[](HttpRequest& request, TokenRule) -> std::optional<HttpResponse> {
                        request.tenant = "tenant-1";
+                       request.token_name = "token-1";
                        return std::nullopt;
                      },
                      FormatOpenAiError};
@@ -79,6 +103,8 @@ TEST_F(OpenAiHttpTest, StreamsAChat) {
   ASSERT_EQ(requests.size(), 1u);
   EXPECT_EQ(requests[0].request_id, "id-1");
   EXPECT_EQ(requests[0].tenant, "tenant-1");
+  EXPECT_EQ(requests[0].token_name, "token-1");
+  EXPECT_EQ(requests[0].traceparent, "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01");
   EXPECT_EQ(requests[0].model, "");
 }
 
@@ -147,6 +173,14 @@ TEST_F(OpenAiHttpTest, NothingIsSentBeforeTheRequestIsAccepted) {
   const std::string response = client.ReadResponse();
   EXPECT_THAT(response, StartsWith("HTTP/1.1 404"));
   EXPECT_THAT(response, HasSubstr("\"param\":\"model\",\"code\":\"model_not_found\""));
+}
+
+TEST_F(OpenAiHttpTest, TheObserverHearsOfWhatNeverReachesTheRouter) {
+  SocketClient client(address_);
+  client.Send(Chat(R"(,"temperature":7)"));
+  EXPECT_THAT(client.ReadResponse(), StartsWith("HTTP/1.1 400"));
+  EXPECT_EQ(observer_.heard(), "id-1 token-1 invalid_request 400");
+  EXPECT_TRUE(router_.requests().empty());
 }
 
 TEST_F(OpenAiHttpTest, ListsAndDescribesModels) {

@@ -1,0 +1,50 @@
+"""The log has one line for each request, with its id and what it cost, and never what was said."""
+
+import re
+
+from spillway_process import wait_until
+
+CHAT = "/v1/chat/completions"
+TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
+
+
+def line_of(server, request_id):
+    def lines():
+        return re.findall(rf"request id={request_id} .*", server.log())
+    wait_until(lines, 30, server.log)
+    [line] = lines()
+    return dict(word.split("=", 1) for word in line.split()[1:])
+
+
+def test_one_line_a_request_and_nothing_secret(server, model):
+    # Words that are in no log by chance.
+    body = {"model": model, "max_tokens": 5, "ignore_eos": True, "temperature": 0,
+            "messages": [{"role": "system", "content": "zanzibarsystem"},
+                         {"role": "user", "content": "zanzibaruser"}]}
+    headers = {"x-request-id": "log-1", "traceparent": f"00-{TRACE}-00f067aa0ba902b7-01"}
+    reply = server.post(CHAT, body, headers)
+    assert reply.headers["x-request-id"] == "log-1"
+    usage = reply.json["usage"]
+    line = line_of(server, "log-1")
+    assert line["service"] == model
+    assert line["token"] == "default"
+    assert line["upstream"] == "worker-0"
+    assert int(line["tokens_in"]) == usage["prompt_tokens"]
+    assert int(line["tokens_out"]) == 5
+    assert line["finish"] == "length" and line["status"] == "200"
+    assert line["trace"] == TRACE
+    assert float(line["queue_ms"]) <= float(line["ttft_ms"]) <= float(line["total_ms"])
+
+    server.post(CHAT, {**body, "temperature": 9, "user": "zanzibaruser"}, {"x-request-id": "log-2"})
+    assert line_of(server, "log-2")["finish"] == "invalid_request"
+    server.post(CHAT, {**body, "model": "none such"}, {"x-request-id": "log-3"})
+    assert line_of(server, "log-3")["status"] == "404"
+    assert "zanzibar" not in server.log()
+    assert server.token not in server.log()
+
+
+def test_an_id_that_could_forge_a_line_is_replaced(server, model):
+    reply = server.post(CHAT, {"model": model, "max_tokens": 1, "messages": [
+        {"role": "user", "content": "Hi."}]}, {"x-request-id": "log 4 finish=stop"})
+    assert re.fullmatch("[0-9a-f]{24}", reply.headers["x-request-id"])
+    assert line_of(server, reply.headers["x-request-id"])["service"] == model
