@@ -1,6 +1,8 @@
 #pragma once
 
+#include <string>
 #include <string_view>
+#include <vector>
 
 namespace spillway {
 
@@ -9,6 +11,9 @@ enum class LogLevel { kDebug, kInfo, kWarning, kError };
 // Sets the lowest level that is written and the name that stands in each line. Call once, in main,
 // before other threads exist. Lines go to stderr as "2026-11-21T10:00:00.123Z info  worker  text".
 void InitLogging(std::string_view program, LogLevel level);
+
+// The latest warnings and errors as they were written, the latest last; at most 16.
+std::vector<std::string> RecentProblems();
 
 // Writes one line. Never a prompt, a token or a key. Thread-safe.
 void Log(LogLevel level, std::string_view message);

@@ -244,7 +244,13 @@ std::vector<ReplicaStatus> RouterImpl::Replicas() const {
                         .running = load.running,
                         .waiting = load.waiting,
                         .kv_blocks_free = load.kv_blocks_free,
-                        .kv_blocks_total = load.kv_blocks_total});
+                        .kv_blocks_total = load.kv_blocks_total,
+                        .model = status.model_name.empty() ? replica.model : status.model_name,
+                        .running_max = status.snapshot.running_max,
+                        .waiting_max = status.snapshot.waiting_max,
+                        .step_ms = load.step_ms,
+                        .prefill_tokens_per_s = load.prefill_tokens_per_s,
+                        .decode_tokens_per_s = load.decode_tokens_per_s});
   }
   return statuses;
 }

@@ -100,6 +100,12 @@ struct ReplicaStatus {
   int32_t waiting = 0;
   int32_t kv_blocks_free = 0;
   int32_t kv_blocks_total = 0;
+  std::string model;  // what it serves, empty while that isn't known
+  int32_t running_max = 0;
+  int32_t waiting_max = 0;
+  double step_ms = 0;  // this and the rates: 0: not measured yet
+  double prefill_tokens_per_s = 0;
+  double decode_tokens_per_s = 0;
 };
 
 // Services, their replicas and the streams to them. Makes one shard per server thread.

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <functional>
 #include <random>
 #include <utility>
 
@@ -16,6 +17,7 @@
 #include "server/dialects/openai_dialect.h"
 #include "server/dialects/openai_error.h"
 #include "server/dialects/operations_routes.h"
+#include "server/dialects/status_report.h"
 #include "server/http/ip_address.h"
 #include "server/http/route_table.h"
 #include "server/worker_commands.h"
@@ -41,12 +43,13 @@ OpenAiOptions DialectOptions(uint64_t id_seed, RequestObserver& observer) {
 struct FrontDoorThread {
   FrontDoorThread(HttpServer& server, int32_t thread, uint64_t id_seed, Router& router,
                   const RequestGate& gate, const Clock& clock, const MetricRegistry& metrics,
-                  const std::atomic<bool>& draining, RequestObserver& observer)
+                  const std::atomic<bool>& draining, RequestObserver& observer,
+                  std::function<StatusReport()> status)
       : shard(router.MakeShard(server.Poster(thread))),
         openai(DialectOptions(id_seed, observer), router, *shard, clock),
         routes(gate, FormatOpenAiError) {
     shard->SetObserver(&observer);
-    AddOperationsRoutes(routes, router, metrics, draining);
+    AddOperationsRoutes(routes, router, metrics, draining, std::move(status));
     openai.AddRoutes(routes);
     server.SetHandler(thread, routes);
     server.RunEvery(thread, kRouterTick, [this] { shard->Tick(); });
@@ -60,6 +63,7 @@ struct FrontDoorThread {
 FrontDoor::FrontDoor(const ServeOptions& options, RuntimeFolder folder, Parts parts)
     : options_(options),
       has_terminal_(::isatty(STDIN_FILENO) == 1),
+      began_(clock_.Now()),
       request_log_(metrics_, Log),
       store_(std::move(parts.store)),
       authenticator_(parts.token_hashes),
@@ -76,8 +80,9 @@ FrontDoor::FrontDoor(const ServeOptions& options, RuntimeFolder folder, Parts pa
   const RequestGate gate = MakeRequestGate(authenticator_, failures_, clock_, FormatOpenAiError);
   std::mt19937_64 seeds(parts.random_seed + 1);
   for (int32_t i = 0; i < options.http_threads; ++i) {
-    threads_.push_back(std::make_unique<FrontDoorThread>(
-        server_, i, seeds(), *router_, gate, clock_, metrics_, draining_, request_log_));
+    threads_.push_back(std::make_unique<FrontDoorThread>(server_, i, seeds(), *router_, gate,
+                                                         clock_, metrics_, draining_, request_log_,
+                                                         [this] { return Report(); }));
   }
 }
 
@@ -153,6 +158,15 @@ absl::Status FrontDoor::RefreshTokens() {
   ASSIGN_OR_RETURN(const std::vector<TokenRecord> tokens, store_->ListTokens());
   authenticator_.Update(tokens);
   return absl::OkStatus();
+}
+
+StatusReport FrontDoor::Report() const {
+  return {.version = SPILLWAY_VERSION,
+          .up = clock_.Now() - began_,
+          .draining = draining_,
+          .models = router_->Models(),
+          .replicas = router_->Replicas(),
+          .problems = RecentProblems()};
 }
 
 void FrontDoor::OnSignal(int signal) {

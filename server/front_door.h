@@ -26,6 +26,7 @@
 
 namespace spillway {
 
+struct StatusReport;
 struct FrontDoorThread;  // what one HTTP thread owns
 
 // `spillway serve`, once its options are sound: makes the objects, starts workers and threads, and
@@ -58,6 +59,7 @@ class FrontDoor {
 
  private:
   HttpServerOptions ServerOptions(const Parts& parts) const;
+  StatusReport Report() const;
   absl::Status RefreshTokens();
   void OnSignal(int signal);
   void ReloadFiles(bool forced);
@@ -71,6 +73,7 @@ class FrontDoor {
   const ServeOptions& options_;
   const bool has_terminal_;
   SystemClock clock_;
+  const absl::Time began_;
   MetricRegistry metrics_;
   RequestLog request_log_;
   std::atomic<bool> draining_ = false;

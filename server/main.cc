@@ -12,6 +12,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <filesystem>
+#include <iostream>
 #include <random>
 #include <string>
 #include <thread>
@@ -24,7 +25,9 @@
 #include "common/logging.h"
 #include "common/status_macros.h"
 #include "server/auth/token.h"
+#include "server/cli/chat_command.h"
 #include "server/cli/command_line.h"
+#include "server/cli/status_command.h"
 #include "server/cli/token_commands.h"
 #include "server/cli/worker_supervisor.h"
 #include "server/front_door.h"
@@ -50,6 +53,9 @@ Environment ReadEnvironment() {
   environment.xdg_cache_home = GetEnv("XDG_CACHE_HOME");
   environment.xdg_runtime_dir = GetEnv("XDG_RUNTIME_DIR");
   environment.default_model = GetEnv("SPILLWAY_MODEL");
+  environment.server_url = GetEnv("OPENAI_BASE_URL");
+  environment.server_token = GetEnv("SPILLWAY_TOKEN");
+  if (environment.server_token.empty()) environment.server_token = GetEnv("OPENAI_API_KEY");
   char path[PATH_MAX];
   const ssize_t length = ::readlink("/proc/self/exe", path, sizeof(path));
   if (length > 0) {
@@ -88,7 +94,6 @@ sigset_t BlockSignals() {
   sigemptyset(&signals);
   for (int signal : {SIGTERM, SIGINT, SIGHUP, SIGCHLD}) sigaddset(&signals, signal);
   pthread_sigmask(SIG_BLOCK, &signals, nullptr);
-  std::signal(SIGPIPE, SIG_IGN);
   return signals;
 }
 
@@ -138,6 +143,45 @@ absl::Status RunToken(const TokenCommand& command) {
   return absl::OkStatus();
 }
 
+volatile std::sig_atomic_t g_interrupted = 0;
+
+// Ctrl-C stops an answer and not the conversation: waiting calls end with EINTR.
+void CatchInterrupts() {
+  struct sigaction action = {};
+  action.sa_handler = [](int) { g_interrupted = 1; };
+  ::sigaction(SIGINT, &action, nullptr);
+}
+
+absl::Status RunChatHere(const ChatCommand& command) {
+  ChatTerminal terminal{.in = std::cin, .out = std::cout, .err = std::cerr};
+  terminal.in_is_terminal = ::isatty(STDIN_FILENO) == 1;
+  terminal.out_is_terminal = ::isatty(STDOUT_FILENO) == 1;
+  if (terminal.in_is_terminal && command.message.empty()) {
+    CatchInterrupts();
+    terminal.interrupted = [] {
+      const bool interrupted = g_interrupted != 0;
+      g_interrupted = 0;
+      return interrupted;
+    };
+  }
+  return RunChat(command, terminal);
+}
+
+absl::Status RunStatusHere(const StatusCommand& command) {
+  ASSIGN_OR_RETURN(const std::string text, RunStatus(command));
+  std::fputs(text.c_str(), stdout);
+  return absl::OkStatus();
+}
+
+// What each command does.
+struct Runner {
+  absl::Status operator()(const ServeOptions& options) const { return Serve(options); }
+  absl::Status operator()(const TokenCommand& command) const { return RunToken(command); }
+  absl::Status operator()(const StatusCommand& command) const { return RunStatusHere(command); }
+  absl::Status operator()(const ChatCommand& command) const { return RunChatHere(command); }
+  absl::Status operator()(const Exit&) const { return absl::OkStatus(); }
+};
+
 int Main(int argc, char** argv) {
   const Command command = ParseCommandLine(argc, argv, ReadEnvironment());
   if (const auto* exit = std::get_if<Exit>(&command)) {
@@ -145,9 +189,8 @@ int Main(int argc, char** argv) {
     std::fputs(exit->error.c_str(), stderr);
     return exit->code;
   }
-  const auto* token = std::get_if<TokenCommand>(&command);
-  const absl::Status status =
-      token != nullptr ? RunToken(*token) : Serve(std::get<ServeOptions>(command));
+  std::signal(SIGPIPE, SIG_IGN);
+  const absl::Status status = std::visit(Runner(), command);
   if (status.ok()) return 0;
   std::fprintf(stderr, "spillway: %s\n", std::string(status.message()).c_str());
   return 1;

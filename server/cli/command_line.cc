@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "common/model_name.h"
 #include "common/status_macros.h"
 #include "router/service.h"
@@ -21,6 +22,63 @@ namespace {
 
 constexpr int32_t kHttpThreadsDefaultMax = 8;
 constexpr size_t kModelNameBytesMax = 128;
+constexpr char kDefaultUrl[] = "http://127.0.0.1:8080";
+
+// What stands under the options of each command.
+constexpr char kServeManual[] =
+    "Prints \"listening on URL\" once it takes connections and \"ready: model NAME\" for each "
+    "model\n"
+    "once it answers. Logs go to stderr: one line for each request, never a prompt or a token.\n"
+    "\n"
+    "Signals: SIGTERM and SIGINT let running answers end, a second one doesn't; SIGHUP reads\n"
+    "certificate and token files again.\n"
+    "Exit status: 0 after a signal; 1 with the reason on stderr when it can't start or a model\n"
+    "can't be loaded.\n"
+    "\n"
+    "Paths: /v1/… (OpenAI's API), /healthz (it runs), /readyz (a model answers), /metrics,\n"
+    "/status (for spillway status).\n"
+    "\n"
+    "Examples:\n"
+    "  spillway serve --model smollm2.gguf\n"
+    "  spillway serve --model big=/models/Qwen3-8B --model small=smollm2.gguf --workers 2\n"
+    "  spillway serve --listen 0.0.0.0:8443 --tls-cert cert.pem --tls-key key.pem\n"
+    "  spillway serve --listen 127.0.0.1:8080 --trusted-proxy 127.0.0.1    behind nginx\n"
+    "\n"
+    "docs/front_door.md tells of listeners, proxies and limits, docs/metrics.md of /metrics.";
+constexpr char kTokenManual[] =
+    "A token is what clients send as \"Authorization: Bearer TOKEN\". Only its SHA-256 is kept.\n"
+    "A server that runs takes up new and revoked tokens within a second.\n"
+    "\n"
+    "Examples:\n"
+    "  spillway token create open-webui\n"
+    "  spillway token list\n"
+    "  spillway token revoke open-webui";
+constexpr char kStatusManual[] =
+    "Shows the server's load, its models, each worker with its sequences (running and waiting,\n"
+    "of how many), KV memory, time of a step and speed (tokens/s), and the last warnings and\n"
+    "errors of its log. From this machine no token is needed, from elsewhere one is.\n"
+    "\n"
+    "Exit status: 0; 1 when no server answers or it refuses.\n"
+    "\n"
+    "Examples:\n"
+    "  spillway status\n"
+    "  watch --interval 1 spillway status\n"
+    "  SPILLWAY_TOKEN=sk-… spillway status --url https://llm.example.com";
+constexpr char kChatManual[] =
+    "Talks to any server with OpenAI's chat API and shows answers as they come. Without a\n"
+    "message it holds a conversation on a terminal, or reads one message from a pipe; there\n"
+    "/clear begins anew, Ctrl-C stops an answer, Ctrl-D ends. The answer alone goes to stdout,\n"
+    "thoughts are shown on terminals only.\n"
+    "\n"
+    "A URL without a path means its /v1. SSL_CERT_FILE names further certificates to trust.\n"
+    "Exit status: 0; 1 when the answer isn't whole, with the reason on stderr.\n"
+    "\n"
+    "Examples:\n"
+    "  spillway chat\n"
+    "  spillway chat --model small What is a spillway?\n"
+    "  git diff | spillway chat --system \"Review this change.\"\n"
+    "  OPENAI_API_KEY=sk-… spillway chat --url https://dashscope.aliyuncs.com/compatible-mode/v1 "
+    "--model qwen-plus";
 
 std::string StateFolder(const Environment& environment) {
   if (!environment.xdg_state_home.empty()) return environment.xdg_state_home + "/spillway";
@@ -158,6 +216,7 @@ void AddTokenOptions(CLI::App& token, TokenCommand& command) {
         ->type_name("DIR");
   };
   token.require_subcommand(1);
+  token.footer(kTokenManual);
   CLI::App* create =
       token.add_subcommand("create", "Make a token and print it: it is shown only this once");
   create->add_option("name", command.name, "What it is for, e.g. open-webui")->required();
@@ -173,6 +232,47 @@ void AddTokenOptions(CLI::App& token, TokenCommand& command) {
   revoke->add_option("token", command.name, "Its name or id")->required();
   add_data_folder(*revoke);
   revoke->callback([&command] { command.action = TokenCommand::Action::kRevoke; });
+}
+
+void AddServerAccess(CLI::App& command, ServerAccess& server) {
+  command
+      .add_option("--url", server.url,
+                  "Where the server is. Default: $OPENAI_BASE_URL, else http://127.0.0.1:8080")
+      ->type_name("URL");
+  command
+      .add_option("--token-file", server.token_file,
+                  "File whose first line is the token to send. Default: $SPILLWAY_TOKEN, else\n"
+                  "$OPENAI_API_KEY. There is no option for the token itself: everybody on a\n"
+                  "machine can read command lines")
+      ->type_name("FILE");
+}
+
+void AddStatusOptions(CLI::App& app, StatusCommand& command) {
+  AddServerAccess(app, command.server);
+  app.add_flag("--json", command.json, "Print what the server tells, as it tells it");
+  app.footer(kStatusManual);
+}
+
+void AddChatOptions(CLI::App& app, ChatCommand& command, std::vector<std::string>& words) {
+  app.add_option("message", words, "What to say; its words are joined by spaces")
+      ->type_name("WORD");
+  AddServerAccess(app, command.server);
+  app.add_option("--model", command.chat.model, "Default: the first that the server lists")
+      ->type_name("NAME");
+  app.add_option("--system", command.chat.system, "The system message")->type_name("TEXT");
+  app.add_option("--temperature", command.chat.temperature, "Default: the server's")
+      ->check(CLI::Range(0.0, 2.0).description(""))
+      ->type_name("T");
+  app.add_option("--max-tokens", command.chat.tokens_max, "Tokens that an answer may have")
+      ->check(CLI::Range(int64_t{1}, int64_t{1} << 40).description(""))
+      ->type_name("N");
+  app.footer(kChatManual);
+}
+
+void FillServerAccess(const Environment& environment, ServerAccess& server) {
+  if (server.url.empty()) server.url = environment.server_url;
+  if (server.url.empty()) server.url = kDefaultUrl;
+  server.token = environment.server_token;
 }
 
 // The name that the path suggests, whatever folder it is relative to.
@@ -237,8 +337,12 @@ Command ParseCommandLine(int argc, const char* const* argv, const Environment& e
   app.set_version_flag("--version", "spillway " SPILLWAY_VERSION);
   app.require_subcommand(1);
   app.footer(
-      "Start here:\n  spillway token create laptop\n  spillway serve --model FILE.gguf\n"
-      "  spillway serve --model FOLDER --model small=FILE.gguf");
+      "`spillway COMMAND --help` is the command's manual.\n"
+      "\n"
+      "Start here:\n"
+      "  spillway token create laptop\n"
+      "  spillway serve --model FILE.gguf\n"
+      "  SPILLWAY_TOKEN=sk-… spillway chat");
 
   ServeOptions options;
   ModelFlags models;
@@ -249,9 +353,17 @@ Command ParseCommandLine(int argc, const char* const* argv, const Environment& e
   AddListenOptions(*serve, options);
   AddShutdownOptions(*serve, seconds);
   serve->add_flag("--verbose", options.verbose, "Log more");
+  serve->footer(kServeManual);
   TokenCommand token;
   CLI::App* token_app = app.add_subcommand("token", "Make, list and revoke clients' tokens");
   AddTokenOptions(*token_app, token);
+  StatusCommand status;
+  CLI::App* status_app = app.add_subcommand("status", "Show how a server that runs is");
+  AddStatusOptions(*status_app, status);
+  ChatCommand chat;
+  std::vector<std::string> words;
+  CLI::App* chat_app = app.add_subcommand("chat", "Talk to a model");
+  AddChatOptions(*chat_app, chat, words);
 
   try {
     app.parse(argc, argv);
@@ -269,6 +381,15 @@ Command ParseCommandLine(int argc, const char* const* argv, const Environment& e
     }
     FillServeDefaults(*serve, seconds, std::move(models), environment, options);
     return options;
+  }
+  if (status_app->parsed()) {
+    FillServerAccess(environment, status.server);
+    return status;
+  }
+  if (chat_app->parsed()) {
+    FillServerAccess(environment, chat.server);
+    chat.message = absl::StrJoin(words, " ");
+    return chat;
   }
   if (token.data_folder.empty()) token.data_folder = StateFolder(environment);
   if (token.tenant.empty()) token.tenant = token.name;

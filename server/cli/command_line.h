@@ -7,6 +7,8 @@
 
 #include "absl/status/status.h"
 #include "absl/time/time.h"
+#include "server/cli/chat_command.h"
+#include "server/cli/status_command.h"
 
 namespace spillway {
 
@@ -17,6 +19,8 @@ struct Environment {
   std::string xdg_cache_home;
   std::string xdg_runtime_dir;
   std::string default_model;      // SPILLWAY_MODEL
+  std::string server_url;         // OPENAI_BASE_URL
+  std::string server_token;       // SPILLWAY_TOKEN, else OPENAI_API_KEY
   std::string executable_folder;  // where this program is
   std::string working_folder;     // where relative paths begin
   int32_t cores = 1;
@@ -67,7 +71,7 @@ struct Exit {
   std::string error;  // for stderr
 };
 
-using Command = std::variant<ServeOptions, TokenCommand, Exit>;
+using Command = std::variant<ServeOptions, TokenCommand, StatusCommand, ChatCommand, Exit>;
 
 // Reads the command line; touches nothing but memory.
 Command ParseCommandLine(int argc, const char* const* argv, const Environment& environment);

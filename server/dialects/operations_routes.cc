@@ -31,7 +31,7 @@ HttpResponse Readiness(const Router& router, bool draining) {
 }  // namespace
 
 void AddOperationsRoutes(RouteTable& routes, const Router& router, const MetricRegistry& metrics,
-                         const std::atomic<bool>& draining) {
+                         const std::atomic<bool>& draining, std::function<StatusReport()> status) {
   routes.Add({"GET", "/", TokenRule::kNever, [](HttpRequest&, ResponseWriter& writer) {
                 writer.Send(Text(200,
                                  "This is Spillway, a server of language models.\n"
@@ -52,6 +52,13 @@ void AddOperationsRoutes(RouteTable& routes, const Router& router, const MetricR
               [&metrics](HttpRequest&, ResponseWriter& writer) {
                 HttpResponse response = Text(200, metrics.Scrape());
                 response.content_type = "text/plain; version=0.0.4; charset=utf-8";
+                writer.Send(std::move(response));
+                return nullptr;
+              }});
+  routes.Add({"GET", "/status", TokenRule::kUnlessLoopback,
+              [status = std::move(status)](HttpRequest&, ResponseWriter& writer) {
+                HttpResponse response;
+                response.body = StatusJson(status());
                 writer.Send(std::move(response));
                 return nullptr;
               }});

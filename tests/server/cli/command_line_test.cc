@@ -1,5 +1,6 @@
 #include "server/cli/command_line.h"
 
+#include <algorithm>
 #include <string>
 #include <variant>
 #include <vector>
@@ -197,6 +198,42 @@ TEST(CommandLineTest, OpenAccessMustBeSaid) {
   EXPECT_TRUE(CheckServeOptions(options).ok());
   options.workers = 0;
   EXPECT_FALSE(CheckServeOptions(options).ok());
+}
+
+TEST(CommandLineTest, StatusAndChatReachAServer) {
+  Environment environment = HomeOnly();
+  EXPECT_EQ(std::get<StatusCommand>(Parse({"status"})).server.url, "http://127.0.0.1:8080");
+  environment.server_url = "http://env/v1";
+  environment.server_token = "sk-env";
+  const auto status = std::get<StatusCommand>(Parse({"status", "--json"}, environment));
+  EXPECT_EQ(status.server.url, "http://env/v1");
+  EXPECT_EQ(status.server.token, "sk-env");
+  EXPECT_TRUE(status.json);
+  const auto chat = std::get<ChatCommand>(
+      Parse({"chat", "--url", "http://flag", "--token-file", "f", "--model", "m", "--system", "s",
+             "--temperature", "0.5", "--max-tokens", "9", "What", "is", "it?"},
+            environment));
+  EXPECT_EQ(chat.server.url, "http://flag");
+  EXPECT_EQ(chat.server.token_file, "f");
+  EXPECT_EQ(chat.chat.model, "m");
+  EXPECT_EQ(chat.chat.system, "s");
+  EXPECT_EQ(chat.chat.temperature, 0.5);
+  EXPECT_EQ(chat.chat.tokens_max, 9);
+  EXPECT_EQ(chat.message, "What is it?");
+  EXPECT_EQ(std::get<Exit>(Parse({"chat", "--temperature", "3"})).code != 0, true);
+}
+
+TEST(CommandLineTest, HelpOfEachCommandIsAManual) {
+  for (const char* command : {"serve", "token", "status", "chat"}) {
+    const auto exit = std::get<Exit>(Parse({command, "--help"}));
+    EXPECT_EQ(exit.code, 0);
+    EXPECT_THAT(exit.out, HasSubstr("Examples:")) << command;
+    for (size_t begin = 0; begin < exit.out.size();) {
+      const size_t end = std::min(exit.out.find('\n', begin), exit.out.size());
+      EXPECT_LE(end - begin, 112u) << exit.out.substr(begin, end - begin);
+      begin = end + 1;
+    }
+  }
 }
 
 }  // namespace

@@ -15,7 +15,10 @@ using ::testing::HasSubstr;
 
 class OperationsRoutesTest : public ::testing::Test {
  protected:
-  OperationsRoutesTest() { AddOperationsRoutes(routes_, router_, metrics_, draining_); }
+  OperationsRoutesTest() {
+    AddOperationsRoutes(routes_, router_, metrics_, draining_,
+                        [] { return StatusReport{.version = "1.2"}; });
+  }
 
   HttpResponse Get(const std::string& path) {
     HttpRequest request;
@@ -68,6 +71,9 @@ TEST_F(OperationsRoutesTest, ProbesNeedNoTokenAndMetricsMay) {
   EXPECT_EQ(last_rule_, TokenRule::kUnlessLoopback);
   EXPECT_THAT(metrics.body, HasSubstr("things_total 3"));
   EXPECT_THAT(metrics.content_type, HasSubstr("version=0.0.4"));
+  last_rule_ = TokenRule::kNever;
+  EXPECT_THAT(Get("/status").body, HasSubstr("\"version\":\"1.2\""));
+  EXPECT_EQ(last_rule_, TokenRule::kUnlessLoopback);
 }
 
 }  // namespace

@@ -1,0 +1,55 @@
+#include "server/cli/event_stream.h"
+
+#include <string>
+#include <vector>
+
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+
+namespace spillway {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::IsEmpty;
+
+std::vector<std::string> Events(std::string_view bytes, size_t piece = 1u << 20) {
+  EventStreamReader reader;
+  std::vector<std::string> events;
+  for (size_t i = 0; i < bytes.size(); i += piece) {
+    EXPECT_TRUE(reader.Read(bytes.substr(i, piece), events).ok());
+  }
+  return events;
+}
+
+TEST(EventStreamTest, DataOfEachEventThatIsComplete) {
+  EXPECT_THAT(Events("data: one\n\ndata:two\n\ndata: half"), ElementsAre("one", "two"));
+  EXPECT_THAT(Events("data: a\ndata:  b\ndata\n\n"), ElementsAre("a\n b\n"));
+}
+
+TEST(EventStreamTest, AllElseIsSkipped) {
+  EXPECT_THAT(Events(": keep-alive\n\nevent: ping\nid: 7\n\ndataset: no\n\n\n\n"), IsEmpty());
+  EXPECT_THAT(Events("event: x\ndata: one\nretry: 5\n\n"), ElementsAre("one"));
+}
+
+TEST(EventStreamTest, LinesEndInAnyOfThreeWaysHoweverTheyAreCut) {
+  const std::string bytes =
+      "data: a\r\ndata: b\r\n\r\ndata: c\r\rdata: d\n\n: x\r\n\r\ndata: e\n\n";
+  for (size_t piece = 1; piece < bytes.size(); ++piece) {
+    EXPECT_THAT(Events(bytes, piece), ElementsAre("a\nb", "c", "d", "e")) << piece;
+  }
+}
+
+TEST(EventStreamTest, AnEventWithoutEndIsRefused) {
+  EventStreamReader reader;
+  std::vector<std::string> events;
+  const std::string piece(1u << 20, 'x');
+  absl::Status status;
+  size_t taken = 0;
+  for (; status.ok() && taken <= EventStreamReader::kEventBytesMax; taken += piece.size()) {
+    status = reader.Read(piece, events);
+  }
+  EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
+}
+
+}  // namespace
+}  // namespace spillway
