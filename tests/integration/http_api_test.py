@@ -1,6 +1,7 @@
 """The front door as a plain HTTP client sees it: tokens, probes, errors, the form of a stream."""
 
 import json
+import re
 
 import pytest
 
@@ -65,7 +66,12 @@ def test_too_long_a_prompt_is_refused_before_the_stream_begins(server, model):
     reply = server.post(CHAT, request(model, messages=long, stream=True))
     assert reply.status == 400
     assert reply.headers["content-type"].startswith("application/json")
-    assert reply.json["error"]["code"] == "context_length_exceeded"
+    error = reply.json["error"]
+    assert error["code"] == "context_length_exceeded" and error["param"] == "messages"
+    # It names both lengths.
+    prompt, context = (int(number) for number in re.findall(r"\d+", error["message"]))
+    [listed] = server.get("/v1/models", {"Authorization": f"Bearer {server.token}"}).json["data"]
+    assert prompt > 20_000 and context == listed["max_model_len"]
 
 
 # ---- streams ----

@@ -326,6 +326,27 @@ TEST_F(OpenAiGenerationTest, LongWaitGetsItsHeadAndKeepAlives) {
   EXPECT_EQ(writer_.writes[1], ": keep-alive\n\n");
 }
 
+TEST_F(OpenAiGenerationTest, RefusalAfterALongWaitIsAnErrorEvent) {
+  ResponseSink& generation = Start(/*stream=*/true);
+  generation.OnAccepted(1);
+  generation_->OnWake();
+  generation.OnFailed({absl::DeadlineExceededError("late"), "deadline"});
+  EXPECT_FALSE(writer_.response.has_value());
+  EXPECT_TRUE(writer_.aborted);
+  EXPECT_THAT(writer_.AllWritten(), HasSubstr("data: {\"error\":{\"message\":\"late\""));
+  EXPECT_THAT(writer_.AllWritten(), Not(HasSubstr("[DONE]")));
+}
+
+TEST_F(OpenAiGenerationTest, WholeAnswersGetNoHeadBeforeTheyAreWhole) {
+  ResponseSink& generation = Start(/*stream=*/false);
+  generation.OnAccepted(1);
+  EXPECT_FALSE(writer_.wake_after.has_value());
+  generation.OnStarted(0);
+  EXPECT_FALSE(writer_.began);
+  generation.OnFailed({absl::DeadlineExceededError("late"), "deadline"});
+  EXPECT_EQ(writer_.response->status, 504);
+}
+
 TEST_F(OpenAiGenerationTest, NoKeepAliveWhileTokensFlow) {
   ResponseSink& generation = Start(/*stream=*/true);
   generation.OnAccepted(1);
