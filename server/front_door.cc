@@ -30,9 +30,12 @@ constexpr absl::Duration kRouterTick = absl::Milliseconds(50);
 constexpr absl::Duration kDrainPoll = absl::Milliseconds(20);
 constexpr absl::Duration kWorkerGrace = absl::Seconds(5);
 
-OpenAiOptions DialectOptions(uint64_t id_seed, RequestObserver& observer) {
+OpenAiOptions DialectOptions(const ServeOptions& serve, uint64_t id_seed,
+                             RequestObserver& observer) {
   OpenAiOptions options;
   options.fingerprint = "spillway-" SPILLWAY_VERSION;
+  options.timings = {.start_after_accepted = serve.stream_begin,
+                     .keep_alive_every = serve.keep_alive};
   options.id_seed = id_seed;
   options.observer = &observer;
   return options;
@@ -41,12 +44,12 @@ OpenAiOptions DialectOptions(uint64_t id_seed, RequestObserver& observer) {
 }  // namespace
 
 struct FrontDoorThread {
-  FrontDoorThread(HttpServer& server, int32_t thread, uint64_t id_seed, Router& router,
-                  const RequestGate& gate, const Clock& clock, const MetricRegistry& metrics,
-                  const std::atomic<bool>& draining, RequestObserver& observer,
-                  std::function<StatusReport()> status)
+  FrontDoorThread(const ServeOptions& serve, HttpServer& server, int32_t thread, uint64_t id_seed,
+                  Router& router, const RequestGate& gate, const Clock& clock,
+                  const MetricRegistry& metrics, const std::atomic<bool>& draining,
+                  RequestObserver& observer, std::function<StatusReport()> status)
       : shard(router.MakeShard(server.Poster(thread))),
-        openai(DialectOptions(id_seed, observer), router, *shard, clock),
+        openai(DialectOptions(serve, id_seed, observer), router, *shard, clock),
         routes(gate, FormatOpenAiError) {
     shard->SetObserver(&observer);
     AddOperationsRoutes(routes, router, metrics, draining, std::move(status));
@@ -80,9 +83,9 @@ FrontDoor::FrontDoor(const ServeOptions& options, RuntimeFolder folder, Parts pa
   const RequestGate gate = MakeRequestGate(authenticator_, failures_, clock_, FormatOpenAiError);
   std::mt19937_64 seeds(parts.random_seed + 1);
   for (int32_t i = 0; i < options.http_threads; ++i) {
-    threads_.push_back(std::make_unique<FrontDoorThread>(server_, i, seeds(), *router_, gate,
-                                                         clock_, metrics_, draining_, request_log_,
-                                                         [this] { return Report(); }));
+    threads_.push_back(std::make_unique<FrontDoorThread>(
+        options, server_, i, seeds(), *router_, gate, clock_, metrics_, draining_, request_log_,
+        [this] { return Report(); }));
   }
 }
 

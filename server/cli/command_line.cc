@@ -96,6 +96,8 @@ std::string DefaultModel(const Environment& environment) {
 struct Seconds {
   double drain_delay = 5;
   double grace = 30;
+  double stream_begin = 20;
+  double keep_alive = 15;
 };
 
 // "NAME=PATH" or "PATH". A path whose first part has a "=" in it is written "./PATH".
@@ -209,6 +211,23 @@ void AddShutdownOptions(CLI::App& serve, Seconds& seconds) {
       ->capture_default_str();
 }
 
+void AddStreamOptions(CLI::App& serve, Seconds& seconds) {
+  serve
+      .add_option("--stream-begin", seconds.stream_begin,
+                  "Seconds after which a stream that waits for its turn gets its status 200 all\n"
+                  "the same, so that no proxy gives up on it; what goes wrong then is an event")
+      ->check(CLI::Range(0.1, 3600.0).description(""))
+      ->type_name("SECONDS")
+      ->capture_default_str();
+  serve
+      .add_option("--keep-alive", seconds.keep_alive,
+                  "Seconds of silence after which a stream gets a comment, and at most as many\n"
+                  "again; together they must be less than the time-out of any proxy in front")
+      ->check(CLI::Range(0.1, 3600.0).description(""))
+      ->type_name("SECONDS")
+      ->capture_default_str();
+}
+
 void AddTokenOptions(CLI::App& token, TokenCommand& command) {
   const auto add_data_folder = [&command](CLI::App& app) {
     app.add_option("--data-dir", command.data_folder,
@@ -295,6 +314,8 @@ void FillServeDefaults(const CLI::App& serve, const Seconds& seconds, ModelFlags
                        const Environment& environment, ServeOptions& options) {
   options.drain_delay = absl::Seconds(seconds.drain_delay);
   options.grace = absl::Seconds(seconds.grace);
+  options.stream_begin = absl::Seconds(seconds.stream_begin);
+  options.keep_alive = absl::Seconds(seconds.keep_alive);
   if (!options.workers_elsewhere.empty() && serve.count("--workers") == 0) options.workers = 0;
   FillModels(std::move(models), environment, options);
   if (options.data_folder.empty()) options.data_folder = StateFolder(environment);
@@ -351,6 +372,7 @@ Command ParseCommandLine(int argc, const char* const* argv, const Environment& e
   CLI::App* serve = app.add_subcommand("serve", "Start the workers of this machine and serve HTTP");
   AddWorkerOptions(*serve, models, options);
   AddListenOptions(*serve, options);
+  AddStreamOptions(*serve, seconds);
   AddShutdownOptions(*serve, seconds);
   serve->add_flag("--verbose", options.verbose, "Log more");
   serve->footer(kServeManual);

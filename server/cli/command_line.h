@@ -53,6 +53,8 @@ struct ServeOptions {
   std::string runtime_parent;  // of the folder for the workers' sockets
   absl::Duration drain_delay = absl::Seconds(5);
   absl::Duration grace = absl::Seconds(30);
+  absl::Duration stream_begin = absl::Seconds(20);  // after a request was accepted, at the latest
+  absl::Duration keep_alive = absl::Seconds(15);
   bool verbose = false;
 };
 

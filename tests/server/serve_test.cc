@@ -1,21 +1,17 @@
 // The `spillway` program itself, in front of a worker without a model: flags, tokens, a stream,
 // signals. Starts the real binary as a child process.
 #include <signal.h>
-#include <spawn.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
-#include <cstdio>
 #include <fstream>
 #include <memory>
 #include <string>
 #include <utility>
 #include <vector>
 
-#include "common/check.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "tests/support/child_process.h"
 #include "tests/support/fake_worker.h"
 #include "tests/support/socket_client.h"
 #include "tests/support/socket_dir.h"
@@ -28,59 +24,10 @@ using ::testing::HasSubstr;
 using ::testing::Not;
 using ::testing::StartsWith;
 
-// A child process whose output can be read line by line.
-class Process {
+class Process : public ChildProcess {
  public:
-  explicit Process(std::vector<std::string> arguments) {
-    int pipe_ends[2];
-    CHECK(::pipe(pipe_ends) == 0);
-    posix_spawn_file_actions_t actions;
-    posix_spawn_file_actions_init(&actions);
-    posix_spawn_file_actions_adddup2(&actions, pipe_ends[1], STDOUT_FILENO);
-    posix_spawn_file_actions_adddup2(&actions, pipe_ends[1], STDERR_FILENO);
-    posix_spawn_file_actions_addclose(&actions, pipe_ends[0]);
-    posix_spawn_file_actions_addclose(&actions, pipe_ends[1]);
-    const std::string binary = std::string(SPILLWAY_BINARY_DIR) + "/bin/spillway";
-    arguments.insert(arguments.begin(), binary);
-    std::vector<char*> argv;
-    for (std::string& argument : arguments) argv.push_back(argument.data());
-    argv.push_back(nullptr);
-    CHECK(::posix_spawn(&pid_, binary.c_str(), &actions, nullptr, argv.data(), environ) == 0);
-    posix_spawn_file_actions_destroy(&actions);
-    ::close(pipe_ends[1]);
-    output_ = ::fdopen(pipe_ends[0], "r");
-  }
-  ~Process() {
-    if (pid_ != 0) {
-      ::kill(pid_, SIGKILL);
-      ::waitpid(pid_, nullptr, 0);
-    }
-    std::fclose(output_);
-  }
-
-  // Reads lines until one has `text` in it; that line without its end, or "" at the end.
-  std::string LineWith(const std::string& text) {
-    char line[4096];
-    while (std::fgets(line, sizeof(line), output_) != nullptr) {
-      std::string read = line;
-      if (!read.empty() && read.back() == '\n') read.pop_back();
-      if (read.find(text) != std::string::npos) return read;
-    }
-    return "";
-  }
-  void Signal(int signal) { ::kill(pid_, signal); }
-  // The exit status; 128 + the signal that ended it. Shows what it still says, for when it fails.
-  int Wait() {
-    char line[4096];
-    while (std::fgets(line, sizeof(line), output_) != nullptr) std::fputs(line, stdout);
-    int status = 0;
-    ::waitpid(std::exchange(pid_, 0), &status, 0);
-    return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
-  }
-
- private:
-  pid_t pid_ = 0;
-  std::FILE* output_;
+  explicit Process(std::vector<std::string> arguments)
+      : ChildProcess(std::string(SPILLWAY_BINARY_DIR) + "/bin/spillway", std::move(arguments)) {}
 };
 
 class ServeTest : public ::testing::Test {

@@ -58,6 +58,7 @@ class FakeWorker::Impl final : public wire::Worker::Service {
   void Allow(int32_t tokens) EXCLUDES(mutex_) {
     MutexLock lock(mutex_);
     options_.hold_after = tokens;
+    options_.starts = true;
     Run();
   }
 
@@ -166,6 +167,7 @@ class FakeWorker::Impl final : public wire::Worker::Service {
     size_t sent_content = 0;  // bytes
     size_t sent_reasoning = 0;
     bool says_length = false;
+    bool started = false;
   };
 
   void OnFrame(StreamId stream, const wire::RouterFrame& frame) REQUIRES(mutex_) {
@@ -287,14 +289,21 @@ class FakeWorker::Impl final : public wire::Worker::Service {
     wire::SequenceEvent accepted;
     accepted.set_sequence_id(router_sequence);
     accepted.mutable_accepted()->set_prompt_tokens(sequence.prompt_tokens);
-    wire::SequenceEvent started;
-    started.set_sequence_id(router_sequence);
-    started.mutable_started()->set_cached_tokens(1);
     const absl::StatusOr<SequenceId> id = *sessions_.OnSubmit(stream, router_sequence);
     CHECK(id.ok());
+    sequence.started = options_.starts;
     sequences_[*id] = sequence;
-    Send(session, {accepted, started});
+    std::vector<wire::SequenceEvent> events = {accepted};
+    if (options_.starts) events.push_back(Started(router_sequence));
+    Send(session, std::move(events));
     Run();
+  }
+
+  static wire::SequenceEvent Started(uint64_t id) {
+    wire::SequenceEvent event;
+    event.set_sequence_id(id);
+    event.mutable_started()->set_cached_tokens(1);
+    return event;
   }
 
   // Steps until every sequence has finished or stands at hold_after; one token each and one frame a
@@ -326,6 +335,8 @@ class FakeWorker::Impl final : public wire::Worker::Service {
   // True when the sequence has finished.
   bool Step(uint64_t id, Sequence& sequence, std::vector<wire::SequenceEvent>& events)
       REQUIRES(mutex_) {
+    if (!options_.starts) return false;
+    if (!std::exchange(sequence.started, true)) events.push_back(Started(id));
     if (sequence.sampled < sequence.total &&
         sequence.sampled - sequence.resumed >= options_.hold_after) {
       return false;

@@ -34,6 +34,7 @@ class FakeWorker {
     int32_t waiting_max = 8;
     int32_t hold_after = kNoHold;  // tokens that a sequence samples here before it stands still
     int32_t reasoning_tokens = 0;  // the first so many of an answer's tokens are reasoning
+    bool starts = true;            // false: sequences are accepted and wait, until Allow()
     bool answer_submits = true;    // false: not even Accepted
     // For how long what was on a stream that broke may be picked up again.
     absl::Duration reattach_grace = absl::ZeroDuration();
