@@ -21,6 +21,7 @@ using Json = nlohmann::json;
 using Row = std::vector<std::string>;
 
 constexpr absl::Duration kSilenceMax = absl::Seconds(10);
+constexpr double kUpSecondsMax = 1e12;  // whoever tells more isn't believed
 
 std::string Text(const Json& object, const char* key) {
   const auto found = object.find(key);
@@ -123,7 +124,7 @@ absl::StatusOr<std::string> FormatStatus(const std::string& json) {
   }
   std::string text = absl::StrCat(
       "spillway ", Text(status, "version"), ", up ",
-      Uptime(static_cast<int64_t>(Number(status, "up_seconds"))),
+      Uptime(static_cast<int64_t>(std::clamp(Number(status, "up_seconds"), 0.0, kUpSecondsMax))),
       IsTrue(status, "draining") ? ", shutting down: running answers end, no new ones begin" : "",
       "\n");
   const std::vector<Json> replicas = Objects(status, "replicas");

@@ -57,8 +57,9 @@ TEST(StatusCommandTest, AnswersOfOthersAreNoStatus) {
   for (const char* text : {"", "<html>", "[]", "{}", "7"}) {
     EXPECT_EQ(FormatStatus(text).status().code(), absl::StatusCode::kInvalidArgument) << text;
   }
-  for (const char* text : {R"({"replicas":7})", R"({"replicas":[7],"models":[7],"problems":[7]})",
-                           R"({"replicas":[{"ready":1,"name":7}]})"}) {
+  for (const char* text :
+       {R"({"replicas":7})", R"({"replicas":[7],"models":[7],"problems":[7]})",
+        R"({"replicas":[{"ready":1,"name":7}]})", R"({"replicas":[],"up_seconds":1e300})"}) {
     EXPECT_TRUE(FormatStatus(text).ok()) << text;
   }
 }
