@@ -56,8 +56,7 @@ bool OutputParser::IsCloseMarker(std::string_view text) const {
 }
 
 size_t OutputParser::content_begin() const {
-  if (content_begin_.has_value()) return *content_begin_;
-  return in_reasoning() ? read_bytes_ : read_bytes_ - held_.size();
+  return content_begin_.value_or(read_bytes_ - held_.size());
 }
 
 size_t OutputParser::held_content_bytes() const {

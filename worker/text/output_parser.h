@@ -59,7 +59,7 @@ class OutputParser {
 
   // Bytes read so far, those of markers among them; not counted any more once the content begins.
   size_t read_bytes() const { return read_bytes_; }
-  // Bytes read before the first that is content, or may yet turn out to be. Never shrinks.
+  // Bytes read that are known not to be content; once it has begun, those before it. Never shrinks.
   size_t content_begin() const;
   bool content_begun() const { return content_begin_.has_value(); }
   // Of content that is held back, and of what may yet turn out to be content.

@@ -126,6 +126,8 @@ TEST(ChatTemplateTest, TheReasoningIsOpenWhereTheTemplatesEndOpensIt) {
 TEST(ChatTemplateTest, WhatAUserWritesOpensNoReasoning) {
   EXPECT_FALSE(OpensReasoning("{# </think> #}{{ messages[0].content }}", "<think>"));
   EXPECT_FALSE(OpensReasoning("{# </think> #}{{ messages[0].content }}<a>", "<think>"));
+  EXPECT_FALSE(OpensReasoning("{# </think> #}<a>{{ messages[0].content }}", "<think>"));
+  EXPECT_FALSE(OpensReasoning("{# </think> #}<think>{{ messages[0].content }}"));
   EXPECT_TRUE(OpensReasoning("{# </think> #}{{ messages[0].content }}<think>", "</think>"));
 }
 
