@@ -51,6 +51,11 @@ void SimulatedUpstream::Cancel(uint64_t sequence_id) {
 }
 
 void SimulatedUpstream::CarryOut(LinkActions actions) {
+  if (dead_) return;
+  for (const char* breach : {"sent frame", "spoke before", "said Welcome twice"}) {
+    const std::string& reason = link_.status().reason;
+    if (complaint_.empty() && reason.find(breach) != std::string::npos) complaint_ = reason;
+  }
   for (LinkAction& action : actions) {
     if (std::holds_alternative<DescribeAction>(action)) {
       const bool answers = worker_.alive() && !worker_.hung();
@@ -170,6 +175,17 @@ void SimulatedUpstream::BreakStream(absl::Duration half_open_max) {
   }
 }
 
+void SimulatedUpstream::Die(bool connections_reset) {
+  dead_ = true;
+  for (auto& [id, stream] : streams_) {
+    if (stream.closed) continue;
+    stream.closed = true;
+    stream.lost_to_router = true;
+    if (!connections_reset) continue;  // What hears nothing of it must notice the silence.
+    time_.After(Arrival(&stream.to_worker), [this, id = id] { worker_.OnGone(id); });
+  }
+}
+
 SimulatedRouter::SimulatedRouter(const std::string& router_id, const RouterLimits& limits,
                                  const std::vector<SimulatedWorker*>& workers, VirtualTime& time,
                                  const NetworkWeather& weather)
@@ -193,8 +209,14 @@ SimulatedRouter::SimulatedRouter(const std::string& router_id, const RouterLimit
   ScheduleTick();
 }
 
+void SimulatedRouter::Die(bool connections_reset) {
+  alive_ = false;
+  for (const auto& upstream : upstreams_) upstream->Die(connections_reset);
+}
+
 void SimulatedRouter::ScheduleTick() {
   time_.After(kTick, [this] {
+    if (!alive_) return;
     shard_->Tick();
     ScheduleTick();
   });

@@ -42,6 +42,12 @@ class SimulatedUpstream : public SequenceCarrier, public RouterEnd {
   // later.
   void BreakStream(absl::Duration half_open_max);
 
+  // Its process is gone. `connections_reset`: its machine is there and says so.
+  void Die(bool connections_reset);
+
+  // What the link said of a worker that broke the protocol; none here does.
+  const std::string& complaint() const { return complaint_; }
+
   void OnFrame(StreamId stream, const wire::WorkerFrame& frame) override;
   void OnCut(StreamId stream) override;
   void OnDied(StreamId stream, bool connections_reset) override;
@@ -73,6 +79,8 @@ class SimulatedUpstream : public SequenceCarrier, public RouterEnd {
   std::map<StreamId, Stream> streams_;
   std::map<AttachId, StreamId> by_attach_;
   absl::Time next_tick_ = absl::InfiniteFuture();
+  bool dead_ = false;
+  std::string complaint_;
 };
 
 // One router process: a real shard, its upstreams, and what it knows of its replicas.
@@ -81,6 +89,9 @@ class SimulatedRouter : public ReplicaDirectory {
   SimulatedRouter(const std::string& router_id, const RouterLimits& limits,
                   const std::vector<SimulatedWorker*>& workers, VirtualTime& time,
                   const NetworkWeather& weather);
+
+  void Die(bool connections_reset);
+  bool alive() const { return alive_; }
 
   RouterShard& shard() { return *shard_; }
   SimulatedUpstream& upstream(size_t worker) { return *upstreams_[worker]; }
@@ -100,6 +111,7 @@ class SimulatedRouter : public ReplicaDirectory {
   std::unique_ptr<RouterShardImpl> shard_;
   std::vector<std::shared_ptr<SimulatedUpstream>> upstreams_;
   std::vector<ReturnForecast> forecasts_;
+  bool alive_ = true;
 };
 
 }  // namespace spillway

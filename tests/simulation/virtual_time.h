@@ -19,7 +19,9 @@ class VirtualTime : public Clock {
   explicit VirtualTime(uint64_t seed) : random_(seed) {}
 
   absl::Time Now() const override { return now_; }
-  absl::Time WallNow() const override { return now_; }
+  absl::Time WallNow() const override { return now_ + wall_offset_; }
+  // Somebody sets the machine's clock.
+  void JumpWall(absl::Duration by) { wall_offset_ += by; }
 
   void After(absl::Duration delay, std::function<void()> what) {
     pending_.push({now_ + delay, ++last_number_, std::move(what)});
@@ -57,6 +59,7 @@ class VirtualTime : public Clock {
   };
 
   absl::Time now_ = absl::UnixEpoch() + absl::Hours(1);
+  absl::Duration wall_offset_;
   uint64_t last_number_ = 0;
   std::priority_queue<Event> pending_;
   std::mt19937_64 random_;
