@@ -34,7 +34,8 @@ struct Replica {
   std::shared_ptr<ReplicaMetrics> metrics;
   std::shared_ptr<WorkerUpstream> upstream;
   ReturnForecast forecast;
-  bool was_ready = false;  // as last logged
+  bool was_ready = false;   // as last logged
+  std::string explanation;  // ExplainReplica(); empty once it is ready
 };
 
 class RouterImpl : public Router, public ReplicaDirectory {
@@ -53,6 +54,7 @@ class RouterImpl : public Router, public ReplicaDirectory {
   void RemoveReplica(const std::string& name) override;
   std::vector<ModelInfo> Models() const override;
   std::vector<ReplicaStatus> Replicas() const override;
+  void ExplainReplica(const std::string& name, const std::string& why) override;
   void SetDraining(bool draining) override { draining_ = draining; }
   void Shutdown() override;
 
@@ -143,6 +145,12 @@ void RouterImpl::OnReplicaChanged(ReplicaId id) {
   MutexLock lock(mutex_);
   const auto found = FindReplica(id);
   if (found == replicas_.end()) return;
+void RouterImpl::ExplainReplica(const std::string& name, const std::string& why) {
+  MutexLock lock(mutex_);
+  const auto found = std::ranges::find(replicas_, name, &Replica::name);
+  if (found != replicas_.end()) found->explanation = why;
+}
+
   // Under the lock, so that of two calls the later one has the later status.
   const UpstreamStatus status = found->upstream->status();
   found->metrics->Set(status.snapshot,
@@ -153,6 +161,7 @@ void RouterImpl::OnReplicaChanged(ReplicaId id) {
     found->forecast.OnLost(clock_.Now());
   }
   const bool ready = status.snapshot.ready && !status.snapshot.draining;
+    found->explanation.clear();
   if (ready) first_ready_.try_emplace(status.model_name, clock_.WallNow());
   if (found->was_ready == ready) return;
   found->was_ready = ready;
@@ -240,7 +249,8 @@ std::vector<ReplicaStatus> RouterImpl::Replicas() const {
     statuses.push_back({.name = replica.name,
                         .address = replica.target,
                         .ready = status.snapshot.ready && !status.snapshot.draining,
-                        .reason = status.reason,
+                        .reason = explained ? replica.explanation : status.reason,
+    const bool explained = !status.snapshot.ready && !replica.explanation.empty();
                         .running = load.running,
                         .waiting = load.waiting,
                         .kv_blocks_free = load.kv_blocks_free,

@@ -129,6 +129,11 @@ class Router {
   virtual void RemoveReplica(const std::string& name) = 0;
 
   virtual std::vector<ModelInfo> Models() const = 0;
+  // Why the process behind a replica isn't there, by the word of whoever watches over it: says more
+  // than that nobody answers, and so becomes the replica's reason until it is ready again. Unknown
+  // names are ignored.
+  virtual void ExplainReplica(const std::string& name, const std::string& why) = 0;
+
   virtual std::vector<ReplicaStatus> Replicas() const = 0;
 
   // Refuses new requests ("draining"); those in flight go on.

@@ -124,6 +124,9 @@ absl::Status FrontDoor::Run(const sigset_t& signals) {
     RETURN_IF_ERROR(supervisor_.load_failure());
     if (clock_.Now() >= next_refresh_) {
       ReloadFiles(/*forced=*/false);
+    for (const WorkerEnd& end : supervisor_.TakeEnds()) {
+      router_->ExplainReplica(end.worker, "its process " + end.how);
+    }
       if (absl::Status status = RefreshTokens(); !status.ok()) {
         LogWarning(absl::StrCat("the tokens known so far stay: ", status.message()));
       }

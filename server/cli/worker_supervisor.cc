@@ -74,7 +74,7 @@ int Spawn(const WorkerCommand& command, pid_t* pid) {
 
 WorkerSupervisor::WorkerSupervisor(std::vector<WorkerCommand> commands, const RestartPolicy& policy,
                                    const Clock& clock)
-    : clock_(clock) {
+    : clock_(clock), stable_after_(policy.stable_after) {
   for (WorkerCommand& command : commands) {
     workers_.emplace_back(std::move(command), policy);
   }
@@ -162,18 +162,24 @@ void WorkerSupervisor::Collect(Worker& worker) {
   int wait_status = 0;
   if (::waitpid(worker.pid, &wait_status, WNOHANG) != worker.pid) return;
   worker.pid = 0;
-  if (const std::string failure = ReadFailure(worker.command.failure_path);
-      worker.starts == 1 && !failure.empty()) {
+  const std::string failure = ReadFailure(worker.command.failure_path);
+  if (worker.starts == 1 && !failure.empty()) {
     if (load_failure_.ok()) load_failure_ = absl::InvalidArgumentError(failure);
     return;
   }
   const absl::Time now = clock_.Now();
   const absl::Duration delay = worker.backoff.DelayAfter(worker.started, now);
   worker.start_at = now + delay;
-  LogWarning(
-      absl::StrCat(worker.command.name, " ", DescribeEnd(wait_status), " after ",
-                   absl::FormatDuration(absl::Trunc(now - worker.started, absl::Milliseconds(1))),
-                   "; starting it again in ", absl::FormatDuration(delay)));
+  worker.short_runs = now - worker.started < stable_after_ ? worker.short_runs + 1 : 0;
+  std::string how =
+      absl::StrCat(DescribeEnd(wait_status), " after ",
+                   absl::FormatDuration(absl::Trunc(now - worker.started, absl::Milliseconds(1))));
+  if (worker.short_runs > 1) absl::StrAppend(&how, ", ", worker.short_runs, " times in a row");
+  if (!failure.empty()) absl::StrAppend(&how, "; it said: ", failure);
+  absl::StrAppend(&how, "; it is started again after ", absl::FormatDuration(delay));
+  LogWarning(absl::StrCat(worker.command.name, " ", how));
+  std::erase_if(ends_, [&](const WorkerEnd& end) { return end.worker == worker.command.name; });
+  ends_.push_back({.worker = worker.command.name, .how = std::move(how)});
 }
 
 void WorkerSupervisor::SignalAll(int signal) {

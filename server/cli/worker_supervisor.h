@@ -26,6 +26,12 @@ struct WorkerCommand {
   std::string failure_path = {};
 };
 
+// A worker that ended, and how: for people.
+struct WorkerEnd {
+  std::string worker;
+  std::string how;
+};
+
 // Keeps the workers of this machine running: starts them as child processes, starts one that ends
 // again after a growing delay, and ends them with the front door. One whose very first start says
 // that its model can't be loaded is not started again: nothing would be different.
@@ -55,6 +61,10 @@ class WorkerSupervisor {
   // Why a worker's model could not be loaded at its first start, for people. OK: no worker said so.
   absl::Status load_failure() const { return load_failure_; }
 
+  // Those that ended since the last call. Each with how often in a row it did so before its run was
+  // RestartPolicy::stable_after long, the last word that it left, and what comes next.
+  std::vector<WorkerEnd> TakeEnds() { return std::exchange(ends_, {}); }
+
   // When a worker is due to be started; InfiniteFuture when none waits.
   absl::Time next_start() const;
 
@@ -76,6 +86,7 @@ class WorkerSupervisor {
     RestartBackoff backoff;
     pid_t pid = 0;  // 0: not running
     int starts = 0;
+    int short_runs = 0;  // in a row
     absl::Time started;
     absl::Time start_at = absl::InfiniteFuture();
   };
@@ -86,7 +97,9 @@ class WorkerSupervisor {
   bool AllEnded();
 
   const Clock& clock_;
+  const absl::Duration stable_after_;
   std::vector<Worker> workers_;
+  std::vector<WorkerEnd> ends_;  // for each worker at most one
   int starts_ = 0;
   absl::Status load_failure_;
 };

@@ -4,6 +4,7 @@ import concurrent.futures
 import os
 import signal
 import subprocess
+import threading
 import time
 
 from answers import CHAT, read_stream
@@ -73,6 +74,42 @@ def test_requests_without_a_ready_worker_are_refused_or_wait(start_server):
             assert reply.status == 503
             assert int(reply.headers["retry-after"]) > 0
     assert answers(server)
+
+
+def test_a_crash_loop_is_told_by_readyz(start_server, tmp_path):
+    worker = tmp_path / "worker"
+    worker.write_text("#!/bin/sh\nexit 3\n")
+    worker.chmod(0o755)
+    server = start_server("--worker-binary", str(worker)).wait_listening()
+    wait_until(lambda: "times in a row" in server.get("/readyz").text, READY_SECONDS_MAX,
+               lambda: server.get("/readyz").text)
+    assert "worker-0: its process ended with status 3" in server.get("/readyz").text
+    refused = server.post(CHAT, {**BODY, "max_tokens": 1})
+    assert refused.status == 503
+    assert int(refused.headers["retry-after"]) > 0
+
+
+def test_sigterm_under_load_loses_no_stream(start_server):
+    server = start_server(*ONE_THREAD).wait_ready()
+    clients = 4
+    bodies = [{**BODY, "max_tokens": 40, "temperature": 1, "seed": seed}
+              for seed in range(clients)]
+    whole = [server.post(CHAT, body).json["choices"][0]["message"]["content"] for body in bodies]
+    all_begun = threading.Barrier(clients + 1)
+    go_on = threading.Event()
+
+    def note(count):
+        if count == 2:
+            all_begun.wait(READY_SECONDS_MAX)
+            go_on.wait(READY_SECONDS_MAX)
+
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        streams = [pool.submit(read_stream, server, body, note) for body in bodies]
+        all_begun.wait(READY_SECONDS_MAX)
+        server.send_signal(signal.SIGTERM)
+        go_on.set()
+        assert [stream.result() for stream in streams] == [(text, True) for text in whole]
+    assert server.wait_exit() == 0
 
 
 def test_sigterm_lets_a_stream_finish_and_leaves_nothing(start_server):

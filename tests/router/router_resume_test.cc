@@ -208,5 +208,18 @@ TEST_F(RouterTest, ARemovedReplicasRequestsGoElsewhere) {
   EXPECT_EQ(router_->Replicas().size(), 1u);
 }
 
+TEST_F(RouterTest, AnExplanationIsTheReasonUntilTheReplicaIsReadyAgain) {
+  Make();
+  FakeWorker& worker = AddWorker("worker-0");
+  const auto reason = [&] { return router_->Replicas().at(0).reason; };
+  router_->ExplainReplica("worker-0", "its process was killed");
+  EXPECT_EQ(reason(), "") << "it is ready";
+  router_->ExplainReplica("nobody", "ignored");
+  worker.Kill();
+  ASSERT_TRUE(PumpUntil([&] { return !router_->Replicas().at(0).ready; }));
+  router_->ExplainReplica("worker-0", "its process was killed");
+  EXPECT_EQ(reason(), "its process was killed");
+}
+
 }  // namespace
 }  // namespace spillway

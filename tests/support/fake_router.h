@@ -76,6 +76,7 @@ class FakeRouter : public Router {
     added_.emplace_back(name, target);
   }
   void RemoveReplica(const std::string&) override {}
+  void ExplainReplica(const std::string&, const std::string&) override {}
   std::vector<ModelInfo> Models() const override EXCLUDES(mutex_) {
     MutexLock lock(mutex_);
     return models_;

@@ -8,6 +8,7 @@
 #include <filesystem>
 #include <fstream>
 #include <string>
+#include <vector>
 
 #include "gtest/gtest.h"
 #include "tests/support/manual_clock.h"
@@ -74,6 +75,51 @@ TEST_F(WorkerSupervisorTest, WorkerThatEndsIsStartedAgainAfterItsDelay) {
   EXPECT_EQ(supervisor.starts(), 2);
   WaitUntilNoticed(supervisor);
   EXPECT_EQ(supervisor.next_start(), clock_.Now() + absl::Milliseconds(200));
+}
+
+TEST_F(WorkerSupervisorTest, TellsHowWorkersEndedAndHowOftenInARow) {
+  WorkerCommand command = Script("exit 3");
+  command.failure_path = folder_ + "/why";
+  WorkerSupervisor supervisor({command}, {.stable_after = absl::Seconds(30)}, clock_);
+  ASSERT_TRUE(supervisor.Start().ok());
+  EXPECT_TRUE(supervisor.TakeEnds().empty());
+  const auto next_end = [&](absl::Duration run) {
+    clock_.Advance(run);
+    WaitUntilNoticed(supervisor);
+    const std::vector<WorkerEnd> ends = supervisor.TakeEnds();
+    EXPECT_EQ(ends.size(), 1u);
+    EXPECT_TRUE(supervisor.TakeEnds().empty()) << "told twice";
+    clock_.Advance(absl::Seconds(10));
+    supervisor.Poll();  // Starts it again.
+    return ends.empty() ? WorkerEnd{} : ends.front();
+  };
+  EXPECT_EQ(next_end(absl::Seconds(2)).how,
+            "ended with status 3 after 2s; it is started again after 100ms");
+  EXPECT_EQ(next_end(absl::Seconds(1)).how,
+            "ended with status 3 after 1s, 2 times in a row; it is started again after 200ms");
+  EXPECT_EQ(next_end(absl::Seconds(30)).how,
+            "ended with status 3 after 30s; it is started again after 100ms");
+  EXPECT_EQ(next_end(absl::Seconds(1)).worker, "worker-0");
+}
+
+TEST_F(WorkerSupervisorTest, ALaterStartThatCannotLoadTellsWhy) {
+  const std::string why = folder_ + "/why", second = folder_ + "/second";
+  WorkerCommand command = Script("[ -e " + second + " ] && printf 'no memory' > " + why +
+                                 "; touch " + second + "; exit 1");
+  command.failure_path = why;
+  WorkerSupervisor supervisor({command}, {}, clock_);
+  ASSERT_TRUE(supervisor.Start().ok());
+  WaitUntilNoticed(supervisor);
+  supervisor.TakeEnds();
+  clock_.Advance(absl::Seconds(1));
+  supervisor.Poll();
+  WaitUntilNoticed(supervisor);
+  const std::vector<WorkerEnd> ends = supervisor.TakeEnds();
+  ASSERT_EQ(ends.size(), 1u);
+  EXPECT_EQ(ends.front().how,
+            "ended with status 1 after 0, 2 times in a row; it said: no memory; it is started "
+            "again after 200ms");
+  EXPECT_TRUE(supervisor.load_failure().ok()) << "it had loaded once";
 }
 
 TEST_F(WorkerSupervisorTest, WorkerThatCannotLoadIsNotStartedAgain) {
