@@ -40,10 +40,12 @@ struct Replica {
 
 class RouterImpl : public Router, public ReplicaDirectory {
  public:
-  RouterImpl(const RouterLimits& limits, const Clock& clock, MetricRegistry& metrics, uint64_t seed)
+  RouterImpl(const RouterLimits& limits, const Clock& clock, MetricRegistry& metrics, uint64_t seed,
+             const WorkerTlsFiles& worker_tls)
       : limits_(limits),
         clock_(clock),
         metrics_(metrics),
+        worker_credentials_(MakeWorkerCredentials(worker_tls)),
         random_(seed),
         router_id_(absl::StrFormat("%016x", random_())) {}
   ~RouterImpl() override { Shutdown(); }
@@ -52,9 +54,9 @@ class RouterImpl : public Router, public ReplicaDirectory {
   void AddReplica(const std::string& name, const std::string& target,
                   const std::string& model) override;
   void RemoveReplica(const std::string& name) override;
+  void ExplainReplica(const std::string& name, const std::string& why) override;
   std::vector<ModelInfo> Models() const override;
   std::vector<ReplicaStatus> Replicas() const override;
-  void ExplainReplica(const std::string& name, const std::string& why) override;
   void SetDraining(bool draining) override { draining_ = draining; }
   void Shutdown() override;
 
@@ -78,6 +80,7 @@ class RouterImpl : public Router, public ReplicaDirectory {
   const RouterLimits limits_;
   const Clock& clock_;
   MetricRegistry& metrics_;
+  const std::shared_ptr<grpc::ChannelCredentials> worker_credentials_;  // may be null
   std::atomic<bool> draining_ = false;
 
   mutable Mutex mutex_;
@@ -116,7 +119,8 @@ void RouterImpl::AddReplica(const std::string& name, const std::string& target,
               [inboxes = inboxes_](int32_t shard, std::vector<UpstreamEvent> events) {
                 inboxes[static_cast<size_t>(shard)]->PostEvents(std::move(events));
               },
-          .changed = [this, id] { OnReplicaChanged(id); }});
+          .changed = [this, id] { OnReplicaChanged(id); }},
+      worker_credentials_);
   replicas_.push_back({.id = id,
                        .name = name,
                        .target = target,
@@ -141,27 +145,27 @@ void RouterImpl::RemoveReplica(const std::string& name) {
   }
 }
 
-void RouterImpl::OnReplicaChanged(ReplicaId id) {
-  MutexLock lock(mutex_);
-  const auto found = FindReplica(id);
-  if (found == replicas_.end()) return;
 void RouterImpl::ExplainReplica(const std::string& name, const std::string& why) {
   MutexLock lock(mutex_);
   const auto found = std::ranges::find(replicas_, name, &Replica::name);
   if (found != replicas_.end()) found->explanation = why;
 }
 
+void RouterImpl::OnReplicaChanged(ReplicaId id) {
+  MutexLock lock(mutex_);
+  const auto found = FindReplica(id);
+  if (found == replicas_.end()) return;
   // Under the lock, so that of two calls the later one has the later status.
   const UpstreamStatus status = found->upstream->status();
   found->metrics->Set(status.snapshot,
                       status.model_name.empty() ? found->model : status.model_name);
   if (status.snapshot.ready) {
     found->forecast.OnReady(clock_.Now(), status.instance_id);
+    found->explanation.clear();
   } else {
     found->forecast.OnLost(clock_.Now());
   }
   const bool ready = status.snapshot.ready && !status.snapshot.draining;
-    found->explanation.clear();
   if (ready) first_ready_.try_emplace(status.model_name, clock_.WallNow());
   if (found->was_ready == ready) return;
   found->was_ready = ready;
@@ -246,11 +250,11 @@ std::vector<ReplicaStatus> RouterImpl::Replicas() const {
   for (const Replica& replica : ReplicasCopy()) {
     const UpstreamStatus status = replica.upstream->status();
     const ReplicaLoad& load = status.snapshot.load;
+    const bool explained = !status.snapshot.ready && !replica.explanation.empty();
     statuses.push_back({.name = replica.name,
                         .address = replica.target,
                         .ready = status.snapshot.ready && !status.snapshot.draining,
                         .reason = explained ? replica.explanation : status.reason,
-    const bool explained = !status.snapshot.ready && !replica.explanation.empty();
                         .running = load.running,
                         .waiting = load.waiting,
                         .kv_blocks_free = load.kv_blocks_free,
@@ -287,9 +291,10 @@ void RouterImpl::Shutdown() {
 }  // namespace
 
 std::unique_ptr<Router> MakeRouter(const RouterLimits& limits, const Clock& clock,
-                                   MetricRegistry& metrics, std::optional<uint64_t> random_seed) {
-  return std::make_unique<RouterImpl>(limits, clock, metrics,
-                                      random_seed.has_value() ? *random_seed : EntropySeed());
+                                   MetricRegistry& metrics, std::optional<uint64_t> random_seed,
+                                   const WorkerTlsFiles& worker_tls) {
+  return std::make_unique<RouterImpl>(
+      limits, clock, metrics, random_seed.has_value() ? *random_seed : EntropySeed(), worker_tls);
 }
 
 }  // namespace spillway

@@ -13,6 +13,7 @@
 #include "common/metrics.h"
 #include "router/generate_request.h"
 #include "router/request_observer.h"
+#include "router/worker_credentials.h"
 
 namespace spillway {
 
@@ -128,12 +129,12 @@ class Router {
                           const std::string& model) = 0;
   virtual void RemoveReplica(const std::string& name) = 0;
 
-  virtual std::vector<ModelInfo> Models() const = 0;
   // Why the process behind a replica isn't there, by the word of whoever watches over it: says more
   // than that nobody answers, and so becomes the replica's reason until it is ready again. Unknown
   // names are ignored.
   virtual void ExplainReplica(const std::string& name, const std::string& why) = 0;
 
+  virtual std::vector<ModelInfo> Models() const = 0;
   virtual std::vector<ReplicaStatus> Replicas() const = 0;
 
   // Refuses new requests ("draining"); those in flight go on.
@@ -145,9 +146,11 @@ class Router {
 };
 
 // `random_seed` seeds all its random choices (replicas, seeds of requests without one); none: the
-// machine's entropy does. `clock` and `metrics` outlive the router.
+// machine's entropy does. `worker_tls` is for workers at TCP addresses. `clock` and `metrics`
+// outlive the router.
 std::unique_ptr<Router> MakeRouter(const RouterLimits& limits, const Clock& clock,
                                    MetricRegistry& metrics,
-                                   std::optional<uint64_t> random_seed = std::nullopt);
+                                   std::optional<uint64_t> random_seed = std::nullopt,
+                                   const WorkerTlsFiles& worker_tls = {});
 
 }  // namespace spillway

@@ -39,7 +39,8 @@ void KeepGrpcRunning() {
   static_cast<void>(kept);
 }
 
-std::shared_ptr<grpc::Channel> MakeChannel(const std::string& target) {
+std::shared_ptr<grpc::Channel> MakeChannel(
+    const std::string& target, const std::shared_ptr<grpc::ChannelCredentials>& credentials) {
   KeepGrpcRunning();
   grpc::ChannelArguments arguments;
   // Its own connection and back-off, whatever else this process has to the same address.
@@ -49,8 +50,10 @@ std::shared_ptr<grpc::Channel> MakeChannel(const std::string& target) {
   arguments.SetInt(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, kKeepaliveTimeoutMs);
   arguments.SetInt(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);
   arguments.SetMaxReceiveMessageSize(kReceiveBytesMax);
-  // NOLINTNEXTLINE: mTLS for TCP targets comes with the configuration of remote workers.
-  return grpc::CreateCustomChannel(target, grpc::InsecureChannelCredentials(), arguments);
+  // A unix socket belongs to one user.
+  const bool clear = credentials == nullptr || target.starts_with("unix:");
+  return grpc::CreateCustomChannel(target, clear ? grpc::InsecureChannelCredentials() : credentials,
+                                   arguments);
 }
 
 // gRPC takes a span as "from now on".
@@ -74,11 +77,13 @@ using EventsByShard = std::map<int32_t, std::vector<UpstreamEvent>>;
 class WorkerUpstream::Core : public std::enable_shared_from_this<Core> {
  public:
   Core(ReplicaId id, std::string target, const std::string& router_id, const UpstreamLimits& limits,
-       const Clock& clock, Callbacks callbacks)
+       const Clock& clock, Callbacks callbacks,
+       std::shared_ptr<grpc::ChannelCredentials> credentials)
       : target_(std::move(target)),
         limits_(limits),
         clock_(clock),
         callbacks_(std::move(callbacks)),
+        credentials_(std::move(credentials)),
         link_(id, router_id, limits) {}
 
   void Start() EXCLUDES(mutex_);
@@ -118,6 +123,7 @@ class WorkerUpstream::Core : public std::enable_shared_from_this<Core> {
   const UpstreamLimits limits_;
   const Clock& clock_;
   const Callbacks callbacks_;
+  const std::shared_ptr<grpc::ChannelCredentials> credentials_;  // may be null
 
   mutable Mutex mutex_;
   CondVar idle_;
@@ -225,7 +231,7 @@ EventsByShard WorkerUpstream::Core::CarryOut(LinkActions actions) {
 }
 
 void WorkerUpstream::Core::StartDescribe() {
-  if (channel_ == nullptr) channel_ = MakeChannel(target_);
+  if (channel_ == nullptr) channel_ = MakeChannel(target_, credentials_);
   grpc::experimental::ChannelResetConnectionBackoff(channel_.get());
   describe_ = std::make_unique<Describe>();
   describe_->stub = wire::Worker::NewStub(channel_);
@@ -380,8 +386,10 @@ void WorkerUpstream::Core::Tell(EventsByShard events) {
 
 WorkerUpstream::WorkerUpstream(ReplicaId id, const std::string& target,
                                const std::string& router_id, const UpstreamLimits& limits,
-                               const Clock& clock, Callbacks callbacks)
-    : core_(std::make_shared<Core>(id, target, router_id, limits, clock, std::move(callbacks))) {
+                               const Clock& clock, Callbacks callbacks,
+                               std::shared_ptr<grpc::ChannelCredentials> credentials)
+    : core_(std::make_shared<Core>(id, target, router_id, limits, clock, std::move(callbacks),
+                                   std::move(credentials))) {
   core_->Start();
 }
 

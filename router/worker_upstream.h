@@ -12,6 +12,10 @@
 #include "router/replica.h"
 #include "router/upstream_event.h"
 
+namespace grpc {
+class ChannelCredentials;
+}
+
 namespace spillway {
 
 struct UpstreamLimits {
@@ -61,9 +65,11 @@ class WorkerUpstream : public SequenceCarrier {
     std::function<void()> changed;
   };
 
-  // Starts to connect. `target` as gRPC takes it: "unix:/…", "host:port". `clock` outlives it.
+  // Starts to connect. `target` as gRPC takes it: "unix:/…", "host:port". `credentials` are for the
+  // latter alone (worker_credentials.h); null: in the clear. `clock` outlives it.
   WorkerUpstream(ReplicaId id, const std::string& target, const std::string& router_id,
-                 const UpstreamLimits& limits, const Clock& clock, Callbacks callbacks);
+                 const UpstreamLimits& limits, const Clock& clock, Callbacks callbacks,
+                 std::shared_ptr<grpc::ChannelCredentials> credentials = nullptr);
   ~WorkerUpstream() override;  // Stop()
 
   absl::Status Submit(uint64_t attachment, uint64_t sequence_id,

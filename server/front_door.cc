@@ -76,7 +76,10 @@ FrontDoor::FrontDoor(const ServeOptions& options, RuntimeFolder folder, Parts pa
       worker_commands_(WorkerCommands(options, folder_.path())),
       token_hashes_read_(StampOf(options.token_sha256_file)),
       server_(ServerOptions(parts), clock_, metrics_),
-      router_(MakeRouter(RouterLimits(), clock_, metrics_)),
+      router_(MakeRouter(RouterLimits(), clock_, metrics_, std::nullopt,
+                         {.certificate = options.worker_tls_certificate,
+                          .key = options.worker_tls_key,
+                          .authority = options.worker_tls_authority})),
       supervisor_(worker_commands_, RestartPolicy(), clock_),
       plan_(options.drain_delay, options.grace) {
   AddVllmAliases(metrics_);
@@ -121,12 +124,12 @@ absl::Status FrontDoor::Run(const sigset_t& signals) {
   while (plan_.phase() != ServingPhase::kStopped) {
     OnSignal(WaitForSignal(signals));
     supervisor_.Poll();
-    RETURN_IF_ERROR(supervisor_.load_failure());
-    if (clock_.Now() >= next_refresh_) {
-      ReloadFiles(/*forced=*/false);
     for (const WorkerEnd& end : supervisor_.TakeEnds()) {
       router_->ExplainReplica(end.worker, "its process " + end.how);
     }
+    RETURN_IF_ERROR(supervisor_.load_failure());
+    if (clock_.Now() >= next_refresh_) {
+      ReloadFiles(/*forced=*/false);
       if (absl::Status status = RefreshTokens(); !status.ok()) {
         LogWarning(absl::StrCat("the tokens known so far stay: ", status.message()));
       }

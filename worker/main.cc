@@ -26,6 +26,9 @@
 #include "common/status_macros.h"
 #include "grpcpp/grpcpp.h"
 #include "grpcpp/health_check_service_interface.h"
+#include "grpcpp/security/server_credentials.h"
+#include "grpcpp/security/tls_certificate_provider.h"
+#include "grpcpp/security/tls_credentials_options.h"
 #include "worker/cpu_encoder.h"
 #include "worker/cpu_executor.h"
 #include "worker/embedding_engine.h"
@@ -45,6 +48,9 @@ struct Flags {
   std::string model;
   std::string model_name;
   std::string listen = "unix:spillway-worker.sock";
+  std::string tls_certificate;  // PEM files; all or none
+  std::string tls_key;
+  std::string tls_authority;
   std::string failure_file;
   bool die_with_parent = false;
   int32_t waiting_max = 1024;
@@ -229,6 +235,18 @@ struct Listener {
   std::string address;  // with the port that was taken
 };
 
+// Looks every few seconds whether the files have changed.
+std::shared_ptr<grpc::ServerCredentials> CredentialsFor(const Flags& flags) {
+  if (flags.tls_certificate.empty()) return grpc::InsecureServerCredentials();
+  grpc::experimental::TlsServerCredentialsOptions options(
+      std::make_shared<grpc::experimental::FileWatcherCertificateProvider>(
+          flags.tls_key, flags.tls_certificate, flags.tls_authority, /*refresh_interval_sec=*/2));
+  options.watch_root_certs();
+  options.watch_identity_key_cert_pairs();
+  options.set_cert_request_type(GRPC_SSL_REQUEST_AND_REQUIRE_CLIENT_CERTIFICATE_AND_VERIFY);
+  return grpc::experimental::TlsServerCredentials(options);
+}
+
 absl::StatusOr<Listener> Listen(const Flags& flags, grpc::Service& service) {
   const bool local = flags.listen.starts_with("unix:");
   grpc::EnableDefaultHealthCheckService(true);
@@ -239,7 +257,7 @@ absl::StatusOr<Listener> Listen(const Flags& flags, grpc::Service& service) {
   builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, 5'000);
   builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
   int port = 0;
-  builder.AddListeningPort(flags.listen, grpc::InsecureServerCredentials(), &port);
+  builder.AddListeningPort(flags.listen, CredentialsFor(flags), &port);
   builder.RegisterService(&service);
   if (local) umask(0077);  // The socket is for this user alone.
   Listener listener{.server = builder.BuildAndStart(), .address = flags.listen};
@@ -350,6 +368,25 @@ int Main(int argc, char** argv) {
   app.add_option("--listen", flags.listen,
                  "gRPC address: unix:PATH or HOST:PORT; port 0 takes a free one")
       ->capture_default_str();
+  auto* const certificate =
+      app.add_option(
+             "--tls-cert", flags.tls_certificate,
+             "PEM file with this worker's certificate, for the host of --listen and of the\n"
+             "router's --worker. With it, only routers that show a certificate of --tls-ca\n"
+             "get an answer. New files are taken up within seconds")
+          ->check(CLI::ExistingFile)
+          ->type_name("FILE");
+  auto* const key = app.add_option("--tls-key", flags.tls_key, "PEM file with its key")
+                        ->check(CLI::ExistingFile)
+                        ->type_name("FILE");
+  auto* const authority =
+      app.add_option("--tls-ca", flags.tls_authority,
+                     "PEM file with the roots that routers' certificates come from")
+          ->check(CLI::ExistingFile)
+          ->type_name("FILE");
+  certificate->needs(key)->needs(authority);
+  key->needs(certificate);
+  authority->needs(certificate);
   app.add_option("--failure-file", flags.failure_file,
                  "File to write into, before ending, why the model can't be loaded");
   app.add_option("--threads", flags.executor.threads, "CPU threads; 0: one a core")

@@ -138,6 +138,20 @@ void AddWorkerOptions(CLI::App& serve, ModelFlags& models, ServeOptions& options
                   "Without --workers none is started here then")
       ->type_name("ADDRESS");
   serve
+      .add_option("--worker-tls-cert", options.worker_tls_certificate,
+                  "PEM file with the certificate that this server shows to workers at HOST:PORT:\n"
+                  "with it, and the next two, it talks to them by TLS alone. A new file is taken\n"
+                  "up within seconds")
+      ->type_name("FILE");
+  serve
+      .add_option("--worker-tls-key", options.worker_tls_key,
+                  "PEM file with its key, without a passphrase")
+      ->type_name("FILE");
+  serve
+      .add_option("--worker-tls-ca", options.worker_tls_authority,
+                  "PEM file with the roots that workers' certificates come from")
+      ->type_name("FILE");
+  serve
       .add_option("--threads", options.worker_threads,
                   "CPU threads of each worker. Default: the cores divided by all workers")
       ->check(CLI::Range(0, 1024).description(""))
@@ -439,6 +453,12 @@ absl::Status CheckServeOptions(const ServeOptions& options) {
   }
   if (options.tls_certificate.empty() != options.tls_key.empty()) {
     return absl::InvalidArgumentError("--tls-cert and --tls-key belong together: give both");
+  }
+  const bool worker_tls = !options.worker_tls_certificate.empty();
+  if (options.worker_tls_key.empty() == worker_tls ||
+      options.worker_tls_authority.empty() == worker_tls) {
+    return absl::InvalidArgumentError(
+        "--worker-tls-cert, --worker-tls-key and --worker-tls-ca belong together: give all three");
   }
   for (const std::string& listen : options.listen) {
     if (ParseListenAddress(listen, false).tls && options.tls_certificate.empty()) {

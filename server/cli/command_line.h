@@ -36,6 +36,10 @@ struct ServeOptions {
   std::vector<ServedModel> models;
   int32_t workers = 1;                         // of each model
   std::vector<std::string> workers_elsewhere;  // gRPC targets of workers that run already
+  // PEM files of the TLS to those at TCP addresses; all or none.
+  std::string worker_tls_certificate;
+  std::string worker_tls_key;
+  std::string worker_tls_authority;
   // HOST:PORT. With a certificate they speak TLS, but those written http://HOST:PORT.
   std::vector<std::string> listen = {"127.0.0.1:8080"};
   std::string tls_certificate;  // PEM files; both or none

@@ -91,6 +91,17 @@ TEST(CommandLineTest, ListenersSpeakTlsWithACertificate) {
   EXPECT_TRUE(CheckServeOptions(options).ok());
 }
 
+TEST(CommandLineTest, TlsToWorkersTakesAllThreeFiles) {
+  auto options =
+      std::get<ServeOptions>(Parse({"serve", "--worker", "gpu1:7000", "--worker-tls-cert", "c.pem",
+                                    "--worker-tls-key", "k.pem"}));
+  EXPECT_THAT(std::string(CheckServeOptions(options).message()), HasSubstr("give all three"));
+  options.worker_tls_authority = "ca.pem";
+  EXPECT_TRUE(CheckServeOptions(options).ok());
+  options.worker_tls_certificate = "";
+  EXPECT_THAT(std::string(CheckServeOptions(options).message()), HasSubstr("give all three"));
+}
+
 TEST(CommandLineTest, TrustedProxiesAreNetworks) {
   auto options = std::get<ServeOptions>(
       Parse({"serve", "--trusted-proxy", "127.0.0.1", "--trusted-proxy", "fd00::/8"}));
