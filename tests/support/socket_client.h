@@ -67,7 +67,7 @@ class SocketClient {
   }
   // One answer with a Content-Length: head and body.
   std::string ReadResponse() {
-    const std::string head = ReadUntil("\r\n\r\n");
+    std::string head = ReadUntil("\r\n\r\n");
     const size_t at = head.find("Content-Length: ");
     if (at == std::string::npos) return head;
     return head + ReadBytes(static_cast<size_t>(std::atoi(head.c_str() + at + 16)));

@@ -70,8 +70,8 @@ TEST(HfRopeTest, ScalingIsReadOldStyleAndNew) {
         R"({"rope_scaling":{"type":"su","rope_type":"linear","factor":4}})",
         R"({"rope_parameters":{"rope_type":"linear","factor":4.0}})",
         R"({"rope_scaling":null,"rope_parameters":{"type":"linear","factor":4}})",
-        R"({"rope_scaling":{"type":"linear","factor":4},)"
-        R"("rope_parameters":{"type":"linear","factor":9}})"}) {
+        R"({"rope_parameters":{"type":"linear","factor":9},
+            "rope_scaling":{"type":"linear","factor":4}})"}) {
     EXPECT_DOUBLE_EQ(Spec(json).rope.frequencies[0], 0.25) << json;
   }
   EXPECT_EQ(Spec(R"({"rope_scaling":{"type":"linear","factor":4.0}})").context_tokens_max, 128);
