@@ -53,8 +53,8 @@ absl::StatusOr<std::unique_ptr<TensorSource>> HfTensorMap::Finish(
     std::string_view config_text, std::span<const std::string_view> prefixes,
     std::span<const std::string_view> suffixes, std::string_view what) && {
   for (const auto& [name, tensor] : set_->tensors()) {
-    const auto begins = [&name = name](std::string_view text) { return name.starts_with(text); };
-    const auto ends = [&name = name](std::string_view text) { return name.ends_with(text); };
+    const auto begins = [&it = name](std::string_view text) { return it.starts_with(text); };
+    const auto ends = [&it = name](std::string_view text) { return it.ends_with(text); };
     if (taken_.contains(name) || std::any_of(prefixes.begin(), prefixes.end(), begins) ||
         std::any_of(suffixes.begin(), suffixes.end(), ends)) {
       continue;
