@@ -116,7 +116,12 @@ class Compiler {
                   .min = node.min,
                   .max = node.max == PatternNode::kNoMax ? PatternProgram::kNoMax : node.max});
     }
-    for (int i = 0; i < node.min; ++i) RETURN_IF_ERROR(Emit(body));
+    for (int i = 0; i < node.min; ++i) {
+      const int32_t before = here();
+      RETURN_IF_ERROR(Emit(body));
+      if (here() == before)
+        return absl::OkStatus();  // (?:){1000}{1000}{1000}: nothing, however often
+    }
     if (node.max == PatternNode::kNoMax) {
       const int32_t split = here();
       RETURN_IF_ERROR(Add({.op = Op::kSplit}));

@@ -152,8 +152,14 @@ PatternMatcher::Fate PatternMatcher::TakeLoop(int32_t& step, size_t& at) {
   const CodePointBitmap& set = program_.sets[now.argument];
   int32_t count = 0;
   size_t low = at;
-  // Between the least and the most that a loop takes, memory is of use where the most has no bound.
+  if (!remembers()) LosePatience();
+  if (gave_up_) return Fate::kFails;
+  // A loop without bound is remembered at each of its places, another one where it begins.
   const bool remembering = now.max == PatternProgram::kNoMax && remembers();
+  if (remembers() && !remembering) {
+    const Fate fate = Enter(step, at);
+    if (fate != Fate::kUnknown) return fate;
+  }
   const int32_t max = remembering ? now.min : now.max;
   for (; count < max; ++count) {
     const size_t size = SizeIfIn(set, at);
@@ -203,12 +209,15 @@ bool PatternMatcher::LooksAround(int32_t step, size_t at) {
   return matches != now.negated;
 }
 
+void PatternMatcher::LosePatience() {
+  const auto bytes = static_cast<int64_t>(text_.size());
+  if (step_count_ > kPatienceMin + kPatience * bytes) StartRemembering();
+}
+
 PatternMatcher::Fate PatternMatcher::Enter(int32_t step, size_t at) {
-  if (!remembers()) {
-    const auto bytes = static_cast<int64_t>(text_.size());
-    if (step_count_ > kPatienceMin + kPatience * bytes) StartRemembering();
-    return gave_up_ ? Fate::kFails : Fate::kUnknown;
-  }
+  if (!remembers()) LosePatience();
+  if (gave_up_) return Fate::kFails;
+  if (!remembers()) return Fate::kUnknown;
   const size_t key = rows_[step] + at;
   const auto fate = static_cast<Fate>(memo_[key / 4] >> (key % 4 * 2) & 3);
   if (fate == Fate::kUnknown) {
@@ -237,9 +246,9 @@ void PatternMatcher::StartRemembering() {
   for (size_t i = 0; i < program_.steps.size(); ++i) {
     const PatternStep& step = program_.steps[i];
     const bool is_loop = step.op == Op::kLoop || step.op == Op::kOnceAndForAll;
-    if (step.op != Op::kSplit && !(is_loop && step.max == PatternProgram::kNoMax)) continue;
+    if (step.op != Op::kSplit && !is_loop) continue;
     rows_[i] = entries;
-    if (kMemoMax - entries < places) {
+    if (memo_max_ - entries < places) {
       gave_up_ = true;
       return;
     }

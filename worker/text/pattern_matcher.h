@@ -20,8 +20,10 @@ namespace spillway {
 // most: where that is not enough (choices times bytes above 2^30) the search ends without a match.
 class PatternMatcher {
  public:
-  PatternMatcher(const PatternProgram& program, std::string_view text)
-      : program_(program), text_(text) {}
+  static constexpr size_t kMemoMax = 1 << 30;  // entries
+
+  PatternMatcher(const PatternProgram& program, std::string_view text, size_t memo_max = kMemoMax)
+      : program_(program), text_(text), memo_max_(memo_max) {}
 
   // The end of the match that begins exactly at `begin`.
   std::optional<size_t> MatchAt(size_t begin);
@@ -30,8 +32,7 @@ class PatternMatcher {
 
  private:
   static constexpr int64_t kPatience = 64;
-  static constexpr int64_t kPatienceMin = 1 << 14;
-  static constexpr size_t kMemoMax = 1 << 30;  // entries
+  static constexpr int64_t kPatienceMin = 1 << 10;
 
   // Of a choice, and of what comes next after it.
   enum class Fate : uint8_t { kUnknown, kFails, kMatches };
@@ -64,10 +65,13 @@ class PatternMatcher {
   void Settle(size_t length, Fate fate);
   void SetFate(size_t key, Fate fate);
   bool remembers() const { return !memo_.empty(); }
+  // Starts to remember if too many steps were taken; or gives up, without room for it.
+  void LosePatience();
   void StartRemembering();
 
   const PatternProgram& program_;
   const std::string_view text_;
+  const size_t memo_max_;
   int64_t step_count_ = 0;
   std::vector<Choice> choices_;
   bool gave_up_ = false;
