@@ -86,7 +86,7 @@ constexpr std::string_view kKimiK2 =
 // The first group of a number is of one or two digits, the others of three.
 constexpr std::string_view kDigitsFromTheRight = R"(\p{N}{1,2}(?=(?:\p{N}{3})*(?!\p{N}))|\p{N}{3})";
 constexpr std::string_view kAfmoeScripts =
-    R"([\x{4E00}-\x{9FFF}\x{3400}-\x{4DBF}\x{8C48}-\x{FAFF}\x{3040}-\x{309F}\x{30A0}-\x{30FF})"
+    R"([\x{4E00}-\x{9FFF}\x{3400}-\x{4DBF}\x{F900}-\x{FAFF}\x{3040}-\x{309F}\x{30A0}-\x{30FF})"
     R"(\x{FF65}-\x{FF9F}\x{2F00}-\x{2FDF}\x{E40}-\x{E7F}\x{E80}-\x{EFF}\x{1780}-\x{17FF})"
     R"(\x{1000}-\x{109F}\x{AA60}-\x{AA7F}\x{A9E0}-\x{A9FF}\x{AC00}-\x{D7AF}\x{1100}-\x{11FF}]+)";
 constexpr std::string_view kBailing =
@@ -202,7 +202,9 @@ void AddCuts(const Family& family, TokenizerSpec& spec) {
     maps_bytes |= cut.kind == Kind::kByteLevel;
     spec.pre_tokenizers.push_back(std::move(step));
   }
-  if (cuts_mapped) spec.kind = TokenizerSpec::Kind::kBpe;
+  if (!cuts_mapped) return;
+  spec.kind = TokenizerSpec::Kind::kBpe;
+  if (spec.decoders.empty()) spec.decoders.push_back({.kind = DecoderStep::Kind::kByteLevel});
 }
 
 }  // namespace
