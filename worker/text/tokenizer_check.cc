@@ -4,6 +4,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/status_macros.h"
+#include "worker/text/step_growth.h"
 
 namespace spillway {
 namespace {
@@ -85,7 +86,7 @@ absl::Status CheckTokenizerSpec(const TokenizerSpec& spec) {
     const TokenId ids[] = {merge.left, merge.right, merge.merged};
     RETURN_IF_ERROR(CheckIds(ids, "a merge's id", size));
   }
-  return absl::OkStatus();
+  return CheckGrowth(spec);
 }
 
 }  // namespace spillway

@@ -19,7 +19,8 @@ struct TokenizerLimits {
   static constexpr size_t kPatternBytesMax = 16384;  // of a regular expression; real ones: 1,600
   static constexpr size_t kCharsmapBytesMax = 8
                                               << 20;  // of a precompiled charsmap; XLM-R's: 311,000
-  static constexpr size_t kTemplateTokensMax = 64;    // added before and after a text: each
+  static constexpr size_t kGrowthMax = 1024;        // of a text by all its normalizers, or decoders
+  static constexpr size_t kTemplateTokensMax = 64;  // added before and after a text: each
 };
 
 // A pattern that is looked for in a text: a literal, or an expression in Oniguruma's syntax
