@@ -7,6 +7,8 @@ breaks ties by chance, so each run makes other vocabularies: all of them must pa
 
     python3 -m venv .venv && .venv/bin/pip install tokenizers==0.23.3 sentencepiece==0.2.3
     .venv/bin/python tools/make_tokenizer_fixtures.py [NAME…]
+
+With --cases-of TOKENIZER_JSON CASES_JSON it writes more cases of a published tokenizer instead.
 """
 
 import copy
@@ -16,7 +18,6 @@ import random
 import sys
 
 import tokenizer_corpus as corpus
-from make_sentencepiece_fixtures import small_charsmap
 from tokenizers import (AddedToken, Regex, Tokenizer, decoders, models, normalizers,
                         pre_tokenizers, processors, trainers)
 
@@ -239,6 +240,7 @@ def unigram(normalizer, pre_tokenizer, decoder, **model):
 
 
 def xlm_roberta():
+    from make_sentencepiece_fixtures import small_charsmap  # Cases of others need no SentencePiece.
     return unigram(
         normalizers.Sequence([normalizers.Precompiled(small_charsmap()),
                               normalizers.Replace(Regex(" {2,}"), " ")]),
@@ -340,8 +342,10 @@ def write(path, members):
     """One case a line."""
     cases = ",\n".join(json.dumps(c, ensure_ascii=False, separators=(",", ":"))
                        for c in members.pop("cases"))
-    head = json.dumps(members, ensure_ascii=False, separators=(",", ":"))
-    path.write_text(f'{head[:-1]},\n"cases":[\n{cases}\n]}}\n')
+    head = "".join(json.dumps(key) + ":" + json.dumps(value, ensure_ascii=False,
+                                                      separators=(",", ":")) + ",\n"
+                   for key, value in members.items())
+    path.write_text(f'{{{head}"cases":[\n{cases}\n]}}\n')
     print(f"{path.name}: {path.stat().st_size} bytes")
 
 

@@ -120,7 +120,7 @@ TEST(TokenizerIdentityTest, PublishedTokenizersGiveWhatHuggingFaceGives) {
         CompareAll(*tokenizer, json::parse(ReadFile(folder / "cases.json"))["cases"]);
 
     EXPECT_EQ(comparison.different(), 0) << "of " << comparison.compared();
-    EXPECT_GT(comparison.compared(), 2000);
+    EXPECT_GT(comparison.compared(), 1'500);
   }
 }
 
