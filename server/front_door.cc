@@ -18,6 +18,7 @@
 #include "server/dialects/openai_error.h"
 #include "server/dialects/operations_routes.h"
 #include "server/dialects/status_report.h"
+#include "server/http/http_client.h"
 #include "server/http/ip_address.h"
 #include "server/http/route_table.h"
 #include "server/worker_commands.h"
@@ -29,6 +30,7 @@ constexpr absl::Duration kRefresh = absl::Seconds(1);  // of tokens and files
 constexpr absl::Duration kRouterTick = absl::Milliseconds(50);
 constexpr absl::Duration kDrainPoll = absl::Milliseconds(20);
 constexpr absl::Duration kWorkerGrace = absl::Seconds(5);
+constexpr absl::Duration kCollectorWait = absl::Seconds(5);  // to connect, and for its answer
 
 OpenAiOptions DialectOptions(const ServeOptions& serve, uint64_t id_seed,
                              RequestObserver& observer) {
@@ -39,6 +41,20 @@ OpenAiOptions DialectOptions(const ServeOptions& serve, uint64_t id_seed,
   options.id_seed = id_seed;
   options.observer = &observer;
   return options;
+}
+
+// Posts to a collector. `endpoint` was checked.
+SpanExporter::Send SpanSender(const std::string& endpoint) {
+  return [url = ParseBaseUrl(endpoint).value()](const std::string& body) -> absl::Status {
+    HttpClient client(url, {.connect_max = kCollectorWait, .silence_max = kCollectorWait});
+    ASSIGN_OR_RETURN(const HttpReply reply,
+                     client.Ask({.method = "POST",
+                                 .path = "/v1/traces",
+                                 .headers = {{"Content-Type", "application/json"}},
+                                 .body = body}));
+    if (reply.status >= 200 && reply.status < 300) return absl::OkStatus();
+    return absl::UnavailableError(absl::StrCat("the collector answers with status ", reply.status));
+  };
 }
 
 }  // namespace
@@ -83,12 +99,18 @@ FrontDoor::FrontDoor(const ServeOptions& options, RuntimeFolder folder, Parts pa
       supervisor_(worker_commands_, RestartPolicy(), clock_),
       plan_(options.drain_delay, options.grace) {
   AddVllmAliases(metrics_);
+  observers_.Add(request_log_);
+  if (!options.otlp_endpoint.empty()) {
+    spans_ = std::make_unique<SpanExporter>(clock_, metrics_, parts.random_seed + 2,
+                                            SpanSender(options.otlp_endpoint));
+    observers_.Add(*spans_);
+  }
   const RequestGate gate = MakeRequestGate(authenticator_, failures_, clock_, FormatOpenAiError);
   std::mt19937_64 seeds(parts.random_seed + 1);
   for (int32_t i = 0; i < options.http_threads; ++i) {
-    threads_.push_back(std::make_unique<FrontDoorThread>(
-        options, server_, i, seeds(), *router_, gate, clock_, metrics_, draining_, request_log_,
-        [this] { return Report(); }));
+    threads_.push_back(std::make_unique<FrontDoorThread>(options, server_, i, seeds(), *router_,
+                                                         gate, clock_, metrics_, draining_,
+                                                         observers_, [this] { return Report(); }));
   }
 }
 

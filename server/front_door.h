@@ -23,6 +23,7 @@
 #include "server/http/http_server.h"
 #include "server/http/tls_credentials.h"
 #include "server/telemetry/request_log.h"
+#include "server/telemetry/span_exporter.h"
 
 namespace spillway {
 
@@ -76,6 +77,8 @@ class FrontDoor {
   const absl::Time began_;
   MetricRegistry metrics_;
   RequestLog request_log_;
+  std::unique_ptr<SpanExporter> spans_;  // null: nobody wants any
+  ObserverList observers_;
   std::atomic<bool> draining_ = false;
   std::unique_ptr<Store> store_;
   Authenticator authenticator_;

@@ -53,6 +53,7 @@ Environment ReadEnvironment() {
   environment.xdg_cache_home = GetEnv("XDG_CACHE_HOME");
   environment.xdg_runtime_dir = GetEnv("XDG_RUNTIME_DIR");
   environment.default_model = GetEnv("SPILLWAY_MODEL");
+  environment.otlp_endpoint = GetEnv("OTEL_EXPORTER_OTLP_ENDPOINT");
   environment.server_url = GetEnv("OPENAI_BASE_URL");
   environment.server_token = GetEnv("SPILLWAY_TOKEN");
   if (environment.server_token.empty()) environment.server_token = GetEnv("OPENAI_API_KEY");

@@ -11,6 +11,7 @@
 #include "common/model_name.h"
 #include "common/status_macros.h"
 #include "router/service.h"
+#include "server/http/http_client.h"
 #include "server/http/ip_address.h"
 
 #ifndef SPILLWAY_VERSION
@@ -342,6 +343,7 @@ void FillServeDefaults(const CLI::App& serve, const Seconds& seconds, ModelFlags
     options.worker_threads = std::max(1, environment.cores / workers);
   }
   options.runtime_parent = environment.xdg_runtime_dir;
+  if (serve.count("--otlp-endpoint") == 0) options.otlp_endpoint = environment.otlp_endpoint;
 }
 
 // Clients tell models apart by their names, and names as ServiceAlias() compares them.
@@ -388,6 +390,13 @@ Command ParseCommandLine(int argc, const char* const* argv, const Environment& e
   AddListenOptions(*serve, options);
   AddStreamOptions(*serve, seconds);
   AddShutdownOptions(*serve, seconds);
+  serve
+      ->add_option(
+          "--otlp-endpoint", options.otlp_endpoint,
+          "Where to send an OpenTelemetry span of each request, by OTLP over HTTP in JSON:\n"
+          "a collector's URL, without its /v1/traces. Default:\n"
+          "$OTEL_EXPORTER_OTLP_ENDPOINT, else nowhere")
+      ->type_name("URL");
   serve->add_flag("--verbose", options.verbose, "Log more");
   serve->footer(kServeManual);
   TokenCommand token;
@@ -469,6 +478,11 @@ absl::Status CheckServeOptions(const ServeOptions& options) {
   for (const std::string& network : options.trusted_proxies) {
     if (absl::Status status = IpNetwork::Parse(network).status(); !status.ok()) {
       return absl::InvalidArgumentError(absl::StrCat("--trusted-proxy ", status.message()));
+    }
+  }
+  if (!options.otlp_endpoint.empty()) {
+    if (absl::Status status = ParseBaseUrl(options.otlp_endpoint).status(); !status.ok()) {
+      return absl::InvalidArgumentError(absl::StrCat("--otlp-endpoint ", status.message()));
     }
   }
   RETURN_IF_ERROR(CheckModelNames(options.models));

@@ -20,6 +20,7 @@ struct Environment {
   std::string xdg_runtime_dir;
   std::string default_model;      // SPILLWAY_MODEL
   std::string server_url;         // OPENAI_BASE_URL
+  std::string otlp_endpoint;      // OTEL_EXPORTER_OTLP_ENDPOINT
   std::string server_token;       // SPILLWAY_TOKEN, else OPENAI_API_KEY
   std::string executable_folder;  // where this program is
   std::string working_folder;     // where relative paths begin
@@ -59,6 +60,7 @@ struct ServeOptions {
   absl::Duration grace = absl::Seconds(30);
   absl::Duration stream_begin = absl::Seconds(20);  // after a request was accepted, at the latest
   absl::Duration keep_alive = absl::Seconds(15);
+  std::string otlp_endpoint;  // URL that spans are sent to; empty: nowhere
   bool verbose = false;
 };
 

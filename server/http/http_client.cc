@@ -4,6 +4,7 @@
 #include <openssl/err.h>
 #include <openssl/ssl.h>
 #include <openssl/x509_vfy.h>
+#include <poll.h>
 #include <sys/socket.h>
 #include <sys/time.h>
 
@@ -38,22 +39,45 @@ std::string Authority(const BaseUrl& url) {
                : absl::StrCat(url.host, ":", url.port);
 }
 
+// The system's reason of all that OpenSSL noted, else OpenSSL's own.
+std::string WhyNot() {
+  std::string why = "no answer";
+  while (const unsigned long code = ERR_get_error()) {
+    if (ERR_SYSTEM_ERROR(code)) return std::strerror(ERR_GET_REASON(code));
+    if (const char* reason = ERR_reason_error_string(code)) why = reason;
+  }
+  return why;
+}
+
 absl::Status Unreachable(const BaseUrl& url, SSL* ssl) {
-  std::string why = errno != 0 ? std::strerror(errno) : "no connection";
+  std::string why = WhyNot();
+  ERR_clear_error();
   const long verified = ssl == nullptr ? X509_V_OK : SSL_get_verify_result(ssl);
   if (verified != X509_V_OK) {
     why = absl::StrCat("its certificate is not trusted: ", X509_verify_cert_error_string(verified),
                        " (SSL_CERT_FILE names a file of certificates to trust)");
-  } else if (const unsigned long code = ERR_peek_last_error(); code != 0 && errno == 0) {
-    if (const char* reason = ERR_reason_error_string(code)) why = reason;
   }
-  ERR_clear_error();
   return absl::UnavailableError(absl::StrCat("can't reach ", Authority(url), ": ", why));
 }
 
-absl::StatusOr<UniqueBio> Connect(const BaseUrl& url, SSL_CTX* context) {
+// Connects, and shakes hands where it is TLS; no single wait is longer than `wait_max`.
+bool ConnectWithin(BIO* bio, absl::Duration wait_max) {
+  BIO_set_nbio(bio, 1);
+  while (BIO_do_connect(bio) <= 0) {
+    if (!BIO_should_retry(bio)) return false;
+    pollfd wait = {.fd = static_cast<int>(BIO_get_fd(bio, nullptr)),
+                   .events = static_cast<short>(BIO_should_read(bio) ? POLLIN : POLLOUT),
+                   .revents = 0};
+    const int ready = ::poll(&wait, 1, static_cast<int>(absl::ToInt64Milliseconds(wait_max)));
+    if (ready == 0 || (ready < 0 && errno != EINTR)) return false;
+  }
+  BIO_socket_nbio(static_cast<int>(BIO_get_fd(bio, nullptr)), 0);
+  return true;
+}
+
+absl::StatusOr<UniqueBio> Connect(const BaseUrl& url, SSL_CTX* context,
+                                  absl::Duration connect_max) {
   ERR_clear_error();
-  errno = 0;
   SSL* ssl = nullptr;
   UniqueBio bio;
   if (context != nullptr) {
@@ -68,7 +92,7 @@ absl::StatusOr<UniqueBio> Connect(const BaseUrl& url, SSL_CTX* context) {
   } else {
     bio.reset(BIO_new_connect(Authority(url).c_str()));
   }
-  if (BIO_do_connect(bio.get()) <= 0) return Unreachable(url, ssl);
+  if (!ConnectWithin(bio.get(), connect_max)) return Unreachable(url, ssl);
   return bio;
 }
 
@@ -171,7 +195,7 @@ absl::StatusOr<BaseUrl> ParseBaseUrl(std::string_view url) {
 
 absl::StatusOr<HttpReply> HttpClient::Ask(const HttpClientRequest& request, const BodySink& sink) {
   const UniqueContext context = url_.tls ? MakeContext() : nullptr;
-  ASSIGN_OR_RETURN(const UniqueBio bio, Connect(url_, context.get()));
+  ASSIGN_OR_RETURN(const UniqueBio bio, Connect(url_, context.get(), options_.connect_max));
   LimitSilence(bio.get(), options_.silence_max);
   RETURN_IF_ERROR(WriteAll(bio.get(), Format(url_, request)));
   ResponseReader reader(kAnswerLimits);

@@ -43,6 +43,7 @@ struct HttpReply {
 class HttpClient {
  public:
   struct Options {
+    absl::Duration connect_max = absl::Seconds(30);  // of each wait while it connects
     absl::Duration silence_max = absl::Minutes(10);  // between two pieces of an answer
     // Asked when a signal comes: whether to give up.
     std::function<bool()> stopped = [] { return false; };

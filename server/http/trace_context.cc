@@ -45,4 +45,15 @@ std::string TraceIdOf(std::string_view traceparent) {
   return std::string(traceparent.substr(kTraceIdBegin, kTraceIdDigits));
 }
 
+std::string ParentIdOf(std::string_view traceparent) {
+  CHECK(IsTraceparent(traceparent));
+  return std::string(traceparent.substr(kParentIdBegin, kParentIdDigits));
+}
+
+bool IsSampled(std::string_view traceparent) {
+  CHECK(IsTraceparent(traceparent));
+  // The lowest bit of the flags.
+  return std::string_view("13579bdf").find(traceparent[kFlagsBegin + 1]) != std::string_view::npos;
+}
+
 }  // namespace spillway

@@ -7,7 +7,8 @@ from spillway_process import ROOT
 
 CHAT = "/v1/chat/completions"
 DOCS = ROOT / "docs/metrics.md"
-ONLY_WHEN_IT_HAPPENS = {"spillway_http_clients_cut_total"}
+ONLY_WHEN_IT_HAPPENS = {"spillway_http_clients_cut_total", "spillway_spans_sent_total",
+                        "spillway_spans_dropped_total"}
 
 
 def chat(server, model, headers=None, **options):

@@ -1,6 +1,9 @@
 """The log has one line for each request, with its id and what it cost, and never what was said."""
 
+import http.server
+import json
 import re
+import threading
 
 from spillway_process import wait_until
 
@@ -48,3 +51,36 @@ def test_an_id_that_could_forge_a_line_is_replaced(server, model):
         {"role": "user", "content": "Hi."}]}, {"x-request-id": "log 4 finish=stop"})
     assert re.fullmatch("[0-9a-f]{24}", reply.headers["x-request-id"])
     assert line_of(server, reply.headers["x-request-id"])["service"] == model
+
+
+def test_spans_reach_a_collector(start_server):
+    bodies = []
+
+    class Collector(http.server.BaseHTTPRequestHandler):
+        def do_POST(self):
+            bodies.append((self.path, json.loads(self.rfile.read(int(self.headers["Content-Length"])))))
+            self.send_response(200)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, *_):
+            pass
+
+    with http.server.HTTPServer(("127.0.0.1", 0), Collector) as collector:
+        threading.Thread(target=collector.serve_forever, daemon=True).start()
+        server = start_server("--otlp-endpoint", f"http://127.0.0.1:{collector.server_port}")
+        server.wait_ready()
+        reply = server.post(CHAT, {"max_tokens": 2, "ignore_eos": True,
+                                   "messages": [{"role": "user", "content": "zanzibaruser"}]},
+                            {"traceparent": f"00-{TRACE}-00f067aa0ba902b7-01"})
+        assert reply.status == 200
+        wait_until(lambda: bodies, 30, server.log)
+        collector.shutdown()
+    [(path, body)] = bodies
+    [span] = body["resourceSpans"][0]["scopeSpans"][0]["spans"]
+    assert path == "/v1/traces"
+    assert (span["traceId"], span["parentSpanId"]) == (TRACE, "00f067aa0ba902b7")
+    assert int(span["endTimeUnixNano"]) > int(span["startTimeUnixNano"])
+    attributes = {entry["key"]: entry["value"] for entry in span["attributes"]}
+    assert attributes["gen_ai.usage.output_tokens"] == {"intValue": "2"}
+    assert "zanzibar" not in json.dumps(body)

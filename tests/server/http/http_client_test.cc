@@ -1,5 +1,10 @@
 #include "server/http/http_client.h"
 
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
 #include <csignal>
 #include <cstdlib>
 #include <memory>
@@ -178,6 +183,22 @@ TEST_F(HttpClientTest, WhereNobodyIs) {
   const auto reply = Client().Ask({.path = "/stream"});
   EXPECT_EQ(reply.status().code(), absl::StatusCode::kUnavailable);
   EXPECT_THAT(std::string(reply.status().message()), HasSubstr("refused"));
+}
+
+TEST_F(HttpClientTest, WhereNobodyShakesHands) {
+  const int listener = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  sockaddr_in address = {.sin_family = AF_INET, .sin_addr = {.s_addr = htonl(INADDR_LOOPBACK)}};
+  socklen_t size = sizeof(address);
+  ASSERT_EQ(::bind(listener, reinterpret_cast<sockaddr*>(&address), size), 0);
+  ASSERT_EQ(::listen(listener, 1), 0);
+  ASSERT_EQ(::getsockname(listener, reinterpret_cast<sockaddr*>(&address), &size), 0);
+  HttpClient client({.tls = true,
+                     .host = "127.0.0.1",
+                     .port = std::to_string(ntohs(address.sin_port)),
+                     .path = ""},
+                    {.connect_max = absl::Milliseconds(20)});
+  EXPECT_EQ(client.Ask({}).status().code(), absl::StatusCode::kUnavailable);
+  ::close(listener);
 }
 
 TEST_F(HttpClientTest, CertificatesMustBeTrusted) {

@@ -13,6 +13,9 @@ constexpr char kTraceparent[] = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba
 TEST(TraceContextTest, TakesWhatTheStandardHas) {
   EXPECT_TRUE(IsTraceparent(kTraceparent));
   EXPECT_EQ(TraceIdOf(kTraceparent), "4bf92f3577b34da6a3ce929d0e0e4736");
+  EXPECT_EQ(ParentIdOf(kTraceparent), "00f067aa0ba902b7");
+  EXPECT_TRUE(IsSampled(kTraceparent));
+  EXPECT_FALSE(IsSampled(std::string(kTraceparent).substr(0, 53) + "fe"));
   const std::string rest = std::string(kTraceparent).substr(2);
   EXPECT_TRUE(IsTraceparent("cc" + rest));
   EXPECT_TRUE(IsTraceparent("cc" + rest + "-what-the-future-will-be-like"));
