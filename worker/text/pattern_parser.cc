@@ -17,6 +17,7 @@ using Kind = PatternNode::Kind;
 using Mode = PatternNode::Mode;
 
 constexpr int kDepthMax = 100;
+constexpr int kQuantifiersMax = 10;  // of one atom; each is a level of the tree as a group is
 constexpr int kRepeatMax = 1000;
 constexpr int kWidthMax = 1 << 20;  // where sums stop growing
 
@@ -173,7 +174,7 @@ class Parser {
 
   // As many quantifiers as follow: {2}{3} is a repetition of a repetition.
   absl::StatusOr<PatternNode> Quantified(PatternNode atom) {
-    while (true) {
+    for (int count = 0;; ++count) {
       PatternNode repeat{.kind = Kind::kRepeat};
       bool is_interval = false;
       if (in_.Take("*")) {
@@ -193,6 +194,7 @@ class Parser {
       } else {
         return atom;
       }
+      if (count == kQuantifiersMax) return in_.Wrong("repetitions nested too deep");
       RETURN_IF_ERROR(SetMode(is_interval, atom, repeat));
       if (repeat.max == PatternNode::kNoMax && WidthOf(atom).min == 0) {
         return in_.Unknown("a repetition without end of what can match nothing");

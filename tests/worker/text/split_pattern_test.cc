@@ -141,6 +141,9 @@ TEST(SplitPatternTest, SizesHaveLimits) {
   EXPECT_THAT(message("(?:(?:(?:ab){99}){99}){99}"), HasSubstr("more than 2000 steps"));
   EXPECT_THAT(message(std::string(200, '(') + std::string(200, ')')), HasSubstr("nested too deep"));
   EXPECT_THAT(message(std::string(200, '[') + std::string(200, ']')), HasSubstr("nested too deep"));
+  std::string repeated = "a";
+  for (int i = 0; i < 5'000; ++i) repeated += "{1}";
+  EXPECT_THAT(message(repeated), HasSubstr("repetitions nested too deep"));
   std::string sets;
   for (int i = 0; i < 201; ++i) sets += "[\\x{" + std::to_string(1000 + 2 * i) + "}-\\x{FFFF}]";
   EXPECT_THAT(message(sets), HasSubstr("more than 200 different sets"));
