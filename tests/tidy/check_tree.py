@@ -12,6 +12,7 @@ import sys
 
 import call_rules
 import cmake_rules
+import doc_rules
 import form_rules
 import include_rules
 from source_tree import Finding, SourceTree
@@ -49,7 +50,7 @@ def check(tree):
             else:
                 yield finding
 
-    for rules in (include_rules, cmake_rules, call_rules, form_rules):
+    for rules in (include_rules, cmake_rules, call_rules, form_rules, doc_rules):
         findings.extend(unexcused(rules.check(tree)))
     warnings = list(unexcused(form_rules.warnings(tree)))
     for key in sorted(set(exceptions) - used):

@@ -279,6 +279,20 @@ class CheckTreeTest(unittest.TestCase):
         self.assertEqual([(warning.line, warning.rule) for warning in warnings],
                          [(2, "commented_out")])
 
+    # ---- documents ----
+
+    def test_tests_that_documents_name_exist(self):
+        tests = {"tests/worker/kernels/rms_norm_test.cc":
+                     '#include "worker/kernels/rms_norm.h"\nTEST_F(RmsNormTest,\n       IsExact) {}\n',
+                 "tests/integration/kill_test.py": "def test_all(server):\n    pass\n"}
+        good = "`RmsNormTest.IsExact` `kill_test.py` `kill_test.py::test_all` `::test_all` `Clock::Now`\n"
+        self.assertEqual(self.found("docs/rules.md", good, **tests), [])
+        for gone in ("`RmsNormTest.IsQuick`", "`KillTest.IsExact`", "`gone_test.py`",
+                     "`kill_test.py::test_some`", "`kill_test.py` `::test_some`", "`::test_all`"):
+            with self.subTest(gone):
+                self.assertEqual(self.found("docs/rules.md", f"One.\n{gone}\n", **tests),
+                                 [("docs/rules.md", 2, "named_test")])
+
     # ---- exceptions ----
 
     def test_exception_excuses_one_rule_of_one_file(self):
