@@ -42,6 +42,8 @@ class JsonDocument::Parser {
 };
 
 absl::StatusOr<JsonDocument> JsonDocument::Parse(std::string_view text, std::string file_name) {
+  // simdjson would copy from where there is nothing.
+  if (text.empty()) return absl::InvalidArgumentError(absl::StrCat(file_name, ": no JSON: empty"));
   auto parser = std::make_unique<Parser>();
   Raw root;
   if (const auto error = parser->parser.parse(text.data(), text.size()).get(root)) {

@@ -355,6 +355,8 @@ TEST(TokenizerJsonTest, RefusesWhatIsNoJson) {
     const absl::Status status = TokenizerSpecFromTokenizerJson(text).status();
     EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument) << text;
   }
+  EXPECT_EQ(TokenizerSpecFromTokenizerJson(std::string_view()).status().code(),
+            absl::StatusCode::kInvalidArgument);
   const std::string deep = std::string(100'000, '[') + std::string(100'000, ']');
   EXPECT_EQ(TokenizerSpecFromTokenizerJson(deep).status().code(),
             absl::StatusCode::kInvalidArgument);
