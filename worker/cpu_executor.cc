@@ -22,6 +22,7 @@
 #include "worker/model/weights.h"
 #include "worker/sampling/logprob_scorer.h"
 #include "worker/sampling/sampler.h"
+#include "worker/step_row_checks.h"
 
 namespace spillway {
 namespace {
@@ -93,7 +94,6 @@ class CpuExecutor : public Executor {
   std::string numerics_id() const override { return numerics_id_; }
 
  private:
-  void CheckRow(const StepRow& row) const;
   void CopyRow(const StepRow& row, LaunchedStep& step);
 
   // Executor thread only.
@@ -167,35 +167,12 @@ absl::StatusOr<Ticket> CpuExecutor::Launch(std::span<const StepRow> rows) {
   step.tokens.clear();
   step.blocks.clear();
   for (const StepRow& row : rows) {
-    CheckRow(row);
+    CheckStepRow(row, shape_);
     CopyRow(row, step);
   }
   CHECK(static_cast<int32_t>(step.tokens.size()) <= shape_.step_tokens_max);
   CHECK(launched_.TryPush(&step));
   return step.ticket;
-}
-
-// What the scheduler guarantees: a plan that breaks it would read or overwrite another sequence's
-// memory.
-void CpuExecutor::CheckRow(const StepRow& row) const {
-  const StepSlice& slice = row.slice;
-  const auto slot = static_cast<int32_t>(slice.slot);
-  CHECK(slot >= 0 && slot < shape_.running_max);
-  CHECK(slice.begin >= 0 && slice.count > 0);
-  CHECK(slice.begin + slice.count <= shape_.sequence_tokens_max);
-  const auto pending = static_cast<int32_t>(slice.last_token_pending);
-  CHECK(static_cast<int32_t>(slice.tokens.size()) == slice.count - pending);
-  CHECK(static_cast<int64_t>(slice.blocks.size()) * kKvBlockTokens >= slice.begin + slice.count);
-  for (const BlockId block : slice.blocks) {
-    CHECK(static_cast<int32_t>(block) >= 0 && static_cast<int32_t>(block) < shape_.block_count);
-  }
-  for (const TokenId token : slice.tokens) CHECK(token >= 0 && token < shape_.vocabulary_size);
-  CHECK(!slice.samples || row.sampling != nullptr);
-  if (row.score_begin == row.score_end) return;
-  CHECK(slice.begin < row.score_begin && row.score_begin < row.score_end);
-  CHECK(row.score_end <= slice.begin + slice.count + 1);
-  CHECK(static_cast<size_t>(row.score_end) <= row.history.size());
-  CHECK(row.score_top >= 0 && row.score_top <= shape_.vocabulary_size);
 }
 
 void CpuExecutor::CopyRow(const StepRow& row, LaunchedStep& step) {

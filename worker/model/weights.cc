@@ -1,47 +1,11 @@
 #include "worker/model/weights.h"
 
-#include <algorithm>
-#include <span>
-#include <string>
 #include <utility>
 
-#include "absl/status/status.h"
-#include "absl/strings/str_cat.h"
-#include "absl/strings/str_join.h"
-#include "common/check.h"
 #include "common/status_macros.h"
-#include "worker/kernels/attention.h"
-#include "worker/kernels/quantize.h"
+#include "worker/model/decoder_tensors.h"
 
 namespace spillway {
-namespace {
-
-// What whoever made the spec guarantees.
-void CheckSpec(const ModelSpec& spec) {
-  CHECK(spec.head_size <= kHeadSizeMax && spec.rope_size <= spec.head_size);
-  CHECK(spec.head_count % spec.kv_head_count == 0);
-  CHECK(spec.rope.frequencies.size() * 2 == static_cast<size_t>(spec.rope_size));
-  CHECK(spec.local_rope.frequencies.empty() ||
-        spec.local_rope.frequencies.size() == spec.rope.frequencies.size());
-  CHECK(spec.local_layers.empty() ||
-        spec.local_layers.size() == static_cast<size_t>(spec.layer_count));
-}
-
-// Where each row of a projection to `heads` heads comes from, so that a rotated pair (2i, 2i + 1)
-// becomes (i, i + rope_size / 2).
-std::vector<int32_t> HalvesOrder(const ModelSpec& spec, int32_t heads) {
-  std::vector<int32_t> order;
-  for (int32_t head = 0; head < heads; ++head) {
-    for (int32_t i = 0; i < spec.head_size; ++i) {
-      const int32_t half = spec.rope_size / 2;
-      const int32_t within = i < half ? 2 * i : i < spec.rope_size ? 2 * (i - half) + 1 : i;
-      order.push_back(head * spec.head_size + within);
-    }
-  }
-  return order;
-}
-
-}  // namespace
 
 // Two passes: the first finds and checks all tensors and adds up their sizes, the second packs.
 class ModelWeights::Loader {
@@ -49,18 +13,13 @@ class ModelWeights::Loader {
   Loader(const ModelSpec& spec, const TensorSource& tensors) : spec_(spec), tensors_(tensors) {}
 
   absl::Status Find(ModelWeights& weights) {
-    CheckSpec(spec_);
-    RETURN_IF_ERROR(FindMatrix("token_embd.weight", spec_.vocabulary_size, spec_.hidden_size,
-                               weights.embedding_));
-    RETURN_IF_ERROR(
-        FindNorm("output_norm.weight", {.size = spec_.hidden_size}, weights.output_norm_));
-    if (!spec_.tied_embeddings) {
-      RETURN_IF_ERROR(
-          FindMatrix("output.weight", spec_.vocabulary_size, spec_.hidden_size, weights.head_));
-    }
-    weights.layers_.resize(static_cast<size_t>(spec_.layer_count));
-    for (int32_t i = 0; i < spec_.layer_count; ++i) {
-      RETURN_IF_ERROR(FindLayer(i, weights.layers_[static_cast<size_t>(i)]));
+    ASSIGN_OR_RETURN(DecoderTensors found, DecoderTensors::Find(spec_, tensors_));
+    AddMatrix(std::move(found.embedding), weights.embedding_);
+    if (!spec_.tied_embeddings) AddMatrix(std::move(found.head), weights.head_);
+    weights.output_norm_ = std::move(found.output_norm);
+    weights.layers_.resize(found.layers.size());
+    for (size_t i = 0; i < found.layers.size(); ++i) {
+      AddLayer(std::move(found.layers[i]), weights.layers_[i]);
     }
     return absl::OkStatus();
   }
@@ -70,9 +29,11 @@ class ModelWeights::Loader {
     for (const Job& job : jobs_) job.matrix->panels = weights.memory_.data() + job.offset;
     team.Run([&](int32_t thread) {
       for (const Job& job : jobs_) {
+        const std::vector<int32_t>& order = job.source.row_order;
         const auto [begin, end] = ShareOf(thread, team.size(), job.matrix->panel_count());
-        PackPanels(*job.matrix, job.source, job.row_order.empty() ? nullptr : job.row_order.data(),
-                   begin, end, weights.memory_.data() + job.offset);
+        PackPanels(*job.matrix, job.source.tensor->data.data(),
+                   order.empty() ? nullptr : order.data(), begin, end,
+                   weights.memory_.data() + job.offset);
       }
     });
     if (spec_.tied_embeddings) weights.head_ = weights.embedding_;
@@ -84,131 +45,37 @@ class ModelWeights::Loader {
  private:
   struct Job {
     PackedMatrix* matrix;
-    const std::byte* source;
-    std::vector<int32_t> row_order;
+    MatrixTensor source;
     int64_t offset;  // in the packed memory
   };
 
-  struct Vector {
-    int32_t size = 0;
-    std::span<const int32_t> order = {};  // element i comes from order[i]; empty: from i
-  };
-
-  static std::string Name(int32_t layer, std::string_view part, std::string_view kind = "weight") {
-    return absl::StrCat("blk.", layer, ".", std::string(part), ".", std::string(kind));
-  }
-
-  absl::Status FindLayer(int32_t index, LayerWeights& layer) {
-    const auto name = [&](std::string_view part) { return Name(index, part); };
-    const int32_t hidden = spec_.hidden_size;
-    const int32_t query_size = spec_.head_count * spec_.head_size;
-    const int32_t kv_size = spec_.kv_head_count * spec_.head_size;
-    std::vector<int32_t> query_order, key_order;
-    if (spec_.rope_layout == ModelSpec::RopeLayout::kInterleaved) {
-      query_order = HalvesOrder(spec_, spec_.head_count);
-      key_order = HalvesOrder(spec_, spec_.kv_head_count);
-    }
-    RETURN_IF_ERROR(FindNorm(name("attn_norm"), {.size = hidden}, layer.attention_norm));
-    RETURN_IF_ERROR(FindMatrix(name("attn_q"), query_size, hidden, layer.query, query_order));
-    RETURN_IF_ERROR(FindMatrix(name("attn_k"), kv_size, hidden, layer.key, key_order));
-    RETURN_IF_ERROR(FindMatrix(name("attn_v"), kv_size, hidden, layer.value));
-    RETURN_IF_ERROR(FindMatrix(name("attn_output"), hidden, query_size, layer.output));
-    RETURN_IF_ERROR(FindNorm(name("ffn_norm"), {.size = hidden}, layer.ffn_norm));
-    RETURN_IF_ERROR(FindMatrix(name("ffn_gate"), spec_.intermediate_size, hidden, layer.gate));
-    RETURN_IF_ERROR(FindMatrix(name("ffn_up"), spec_.intermediate_size, hidden, layer.up));
-    RETURN_IF_ERROR(FindMatrix(name("ffn_down"), hidden, spec_.intermediate_size, layer.down));
-    RETURN_IF_ERROR(FindBiases(index, query_order, key_order, layer));
-    return FindExtraNorms(index, layer);
-  }
-
-  absl::Status FindBiases(int32_t index, std::span<const int32_t> query_order,
-                          std::span<const int32_t> key_order, LayerWeights& layer) {
-    const struct {
-      std::string_view part;
-      Vector shape;
-      bool required;
-      std::vector<float>& bias;
-    } biases[] = {
-        {"attn_q", {layer.query.outputs, query_order}, spec_.qkv_bias, layer.query_bias},
-        {"attn_k", {layer.key.outputs, key_order}, spec_.qkv_bias, layer.key_bias},
-        {"attn_v", {layer.value.outputs}, spec_.qkv_bias, layer.value_bias},
-        {"attn_output", {layer.output.outputs}, spec_.attention_output_bias, layer.output_bias},
-        {"ffn_gate", {layer.gate.outputs}, spec_.ffn_bias, layer.gate_bias},
-        {"ffn_up", {layer.up.outputs}, spec_.ffn_bias, layer.up_bias},
-        {"ffn_down", {layer.down.outputs}, spec_.ffn_bias, layer.down_bias},
-    };
-    for (const auto& [part, shape, required, bias] : biases) {
-      const std::string name = Name(index, part, "bias");
-      if (!required && tensors_.FindTensor(name) == nullptr) continue;
-      RETURN_IF_ERROR(FindVector(name, shape, bias));
-    }
-    const size_t gate_size = std::max(layer.gate_bias.size(), layer.up_bias.size());
-    layer.gate_bias.resize(gate_size);
-    layer.up_bias.resize(gate_size);
-    return absl::OkStatus();
-  }
-
-  absl::Status FindExtraNorms(int32_t index, LayerWeights& layer) {
-    if (spec_.qk_norm) {
-      std::vector<int32_t> order;
-      if (spec_.rope_layout == ModelSpec::RopeLayout::kInterleaved) order = HalvesOrder(spec_, 1);
-      const Vector shape = {spec_.head_size, order};
-      RETURN_IF_ERROR(FindNorm(Name(index, "attn_q_norm"), shape, layer.query_norm));
-      RETURN_IF_ERROR(FindNorm(Name(index, "attn_k_norm"), shape, layer.key_norm));
-    }
-    if (!spec_.post_norms) return absl::OkStatus();
-    const Vector shape = {.size = spec_.hidden_size};
-    RETURN_IF_ERROR(FindNorm(Name(index, "post_attention_norm"), shape, layer.attention_post_norm));
-    return FindNorm(Name(index, "post_ffw_norm"), shape, layer.ffn_post_norm);
-  }
-
-  absl::StatusOr<const ModelTensor*> FindTensor(const std::string& name,
-                                                const std::vector<int64_t>& dims) {
-    const ModelTensor* const tensor = tensors_.FindTensor(name);
-    if (tensor == nullptr) {
-      return absl::InvalidArgumentError(absl::StrCat("the file has no tensor ", name));
-    }
-    if (tensor->dims != dims) {
-      return absl::InvalidArgumentError(
-          absl::StrCat("tensor ", name, " has shape [", absl::StrJoin(tensor->dims, ", "),
-                       "], its model's is [", absl::StrJoin(dims, ", "), "]"));
-    }
-    return tensor;
-  }
-
-  absl::Status FindVector(const std::string& name, const Vector& shape,
-                          std::vector<float>& vector) {
-    ASSIGN_OR_RETURN(const ModelTensor* const tensor, FindTensor(name, {shape.size}));
-    const WeightFormat format = WeightFormatOf(tensor->type);
-    if (InfoOf(format).integer) {
-      return absl::InvalidArgumentError(absl::StrCat("tensor ", name, " has type ",
-                                                     std::string(TensorTypeName(tensor->type)),
-                                                     "; a norm or a bias is F32, F16 or BF16"));
-    }
-    std::vector<float> values(static_cast<size_t>(shape.size));
-    DequantizeRowReference(format, tensor->data.data(), shape.size, values.data());
-    vector.assign((values.size() + kQuantBlock - 1) / kQuantBlock * kQuantBlock, 0.0f);
-    for (size_t i = 0; i < values.size(); ++i) {
-      vector[i] = values[shape.order.empty() ? i : static_cast<size_t>(shape.order[i])];
-    }
-    return absl::OkStatus();
-  }
-
-  absl::Status FindNorm(const std::string& name, const Vector& shape, std::vector<float>& norm) {
-    RETURN_IF_ERROR(FindVector(name, shape, norm));
-    for (size_t i = 0; i < static_cast<size_t>(shape.size); ++i) norm[i] += spec_.norm_offset;
-    return absl::OkStatus();
-  }
-
-  absl::Status FindMatrix(const std::string& name, int32_t outputs, int32_t inputs,
-                          PackedMatrix& matrix, std::vector<int32_t> row_order = {}) {
-    ASSIGN_OR_RETURN(const ModelTensor* const tensor, FindTensor(name, {inputs, outputs}));
-    const WeightFormat format = WeightFormatOf(tensor->type);
-    matrix = {.format = format, .outputs = outputs, .inputs = inputs};
-    CHECK(static_cast<int64_t>(tensor->data.size()) == outputs * SourceRowBytes(format, inputs));
-    jobs_.push_back({&matrix, tensor->data.data(), std::move(row_order), bytes_});
+  void AddMatrix(MatrixTensor source, PackedMatrix& matrix) {
+    matrix = {.format = source.format(), .outputs = source.outputs, .inputs = source.inputs};
+    jobs_.push_back({&matrix, std::move(source), bytes_});
     bytes_ += matrix.bytes();
-    return absl::OkStatus();
+  }
+
+  void AddLayer(LayerTensors found, LayerWeights& layer) {
+    AddMatrix(std::move(found.query), layer.query);
+    AddMatrix(std::move(found.key), layer.key);
+    AddMatrix(std::move(found.value), layer.value);
+    AddMatrix(std::move(found.output), layer.output);
+    AddMatrix(std::move(found.gate), layer.gate);
+    AddMatrix(std::move(found.up), layer.up);
+    AddMatrix(std::move(found.down), layer.down);
+    layer.attention_norm = std::move(found.attention_norm);
+    layer.query_bias = std::move(found.query_bias);
+    layer.key_bias = std::move(found.key_bias);
+    layer.value_bias = std::move(found.value_bias);
+    layer.query_norm = std::move(found.query_norm);
+    layer.key_norm = std::move(found.key_norm);
+    layer.output_bias = std::move(found.output_bias);
+    layer.attention_post_norm = std::move(found.attention_post_norm);
+    layer.ffn_norm = std::move(found.ffn_norm);
+    layer.gate_bias = std::move(found.gate_bias);
+    layer.up_bias = std::move(found.up_bias);
+    layer.down_bias = std::move(found.down_bias);
+    layer.ffn_post_norm = std::move(found.ffn_post_norm);
   }
 
   const ModelSpec& spec_;

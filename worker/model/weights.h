@@ -36,9 +36,7 @@ struct LayerWeights {
 
 // A model's weights as the CPU kernels want them: still quantised, packed in panels.
 //
-// Rows of query and key (and their biases and norms) are put in the order of RopeLayout::kHalves,
-// so that the kernels know one layout only; scores don't change when both are reordered alike.
-// Biases are loaded wherever the file has them. Nothing refers to the file.
+// They come from DecoderTensors, which see for their order. Nothing refers to the file.
 class ModelWeights {
  public:
   // Packs on all threads of `team`. INVALID_ARGUMENT: a tensor is missing, or its shape or type is
