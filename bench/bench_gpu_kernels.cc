@@ -21,7 +21,7 @@
 #include "common/status_macros.h"
 #include "nlohmann/json.hpp"
 #include "worker/device/cublas.h"
-#include "worker/kernels/gated_silu_cuda.h"
+#include "worker/kernels/gated_activation_cuda.h"
 #include "worker/kernels/gemm_cublaslt.h"
 #include "worker/kernels/linear_cuda.h"
 #include "worker/kernels/paged_attention_cuda.h"
@@ -127,13 +127,13 @@ absl::Status BenchQuantized(GpuBench& bench, WeightFormat format, const MatrixSh
   QuantizedMatrixCuda weight = {
       .format = format, .outputs = matrix.outputs, .inputs = matrix.inputs};
   const double weight_bytes =
-      static_cast<double>(weight.quant_bytes()) + 2.0 * static_cast<double>(weight.factor_count());
+      static_cast<double>(weight.quant_bytes()) + static_cast<double>(weight.factor_bytes());
   const int32_t sets = bench.DataSetsFor(weight_bytes);
   // Any bits do as quants; as factors bfloat16's bits are f16's of other, finite sizes.
   ASSIGN_OR_RETURN(const DeviceBuffer<uint16_t> quants,
                    bench.RandomHalves(weight.quant_bytes() / 2 * sets));
   ASSIGN_OR_RETURN(const DeviceBuffer<uint16_t> factors,
-                   bench.RandomHalves(weight.factor_count() * sets));
+                   bench.RandomHalves(weight.factor_bytes() / 2 * sets));
   constexpr int32_t kRowsMax = 8;
   ASSIGN_OR_RETURN(const DeviceBuffer<uint16_t> x,
                    bench.RandomHalves(int64_t{kRowsMax} * matrix.inputs));
@@ -159,7 +159,8 @@ absl::Status BenchQuantized(GpuBench& bench, WeightFormat format, const MatrixSh
       QuantizedMatrixCuda part = weight;
       part.quants =
           reinterpret_cast<const uint8_t*>(quants.data()) + int64_t{set} * weight.quant_bytes();
-      part.factors = factors.data() + int64_t{set} * weight.factor_count();
+      part.factors =
+          reinterpret_cast<const std::byte*>(factors.data()) + int64_t{set} * weight.factor_bytes();
       return QuantizedGemvCuda(bench.stream(),
                                {.weight = part, .x = quantized, .type = kType, .out = out.data()});
     }));
@@ -188,15 +189,15 @@ absl::Status BenchRows(GpuBench& bench, int32_t rows, int32_t columns, int32_t h
                                             .weight = weight.data(),
                                             .out = out.data()});
       }));
-  return bench.Measure({.operator_name = "gated_silu",
+  return bench.Measure({.operator_name = "gated_activation",
                         .shape = absl::StrCat("rows ", rows, ", columns ", hidden),
                         .bytes = 6.0 * rows * hidden},
                        [&](int32_t) {
-                         return GatedSiluCuda(bench.stream(), {.rows = rows,
-                                                               .columns = hidden,
-                                                               .type = kType,
-                                                               .gate_up = gate_up.data(),
-                                                               .out = out.data()});
+                         return GatedActivationCuda(bench.stream(), {.rows = rows,
+                                                                     .columns = hidden,
+                                                                     .type = kType,
+                                                                     .gate_up = gate_up.data(),
+                                                                     .out = out.data()});
                        });
 }
 
@@ -205,6 +206,9 @@ struct AttentionShape {
   int32_t kv_heads;
   int32_t head_size;
 };
+AttentionScoring ScoringOf(const AttentionShape& shape) {
+  return {.scale = 1 / std::sqrt(static_cast<float>(shape.head_size))};
+}
 constexpr AttentionShape kAttentions[] = {{12, 2, 128}, {32, 8, 128}};
 
 // KV memory for sequences of one length, blocks one after another.
@@ -214,6 +218,7 @@ struct KvData {
   DeviceBuffer<int32_t> blocks;
   DeviceBuffer<int32_t> lengths;
   PagedKvCuda kv;
+  DeviceBuffer<int32_t> block_begins;
   BlockTableCuda table;
 
   static absl::StatusOr<KvData> Make(GpuBench& bench, const AttentionShape& shape,
@@ -231,7 +236,10 @@ struct KvData {
                      bench.Integers(std::vector<int32_t>(static_cast<size_t>(sequences), length)));
     data.kv.keys = data.keys.data();
     data.kv.values = data.values.data();
-    data.table = {.blocks = data.blocks.data(), .stride = stride};
+    std::vector<int32_t> block_begins;
+    for (int32_t i = 0; i < sequences; ++i) block_begins.push_back(i * stride);
+    ASSIGN_OR_RETURN(data.block_begins, bench.Integers(block_begins));
+    data.table = {.blocks = data.blocks.data(), .begins = data.block_begins.data()};
     return data;
   }
 };
@@ -243,15 +251,28 @@ absl::Status BenchDecode(GpuBench& bench, const AttentionShape& shape, int32_t s
   ASSIGN_OR_RETURN(const DeviceBuffer<uint16_t> queries, bench.RandomHalves(count));
   ASSIGN_OR_RETURN(const DeviceBuffer<uint16_t> out, bench.RandomHalves(count));
   for (const int32_t split_tokens : {64, 128, 256, 512}) {
+    std::vector<DecodeUnit> host_units;
+    std::vector<int32_t> host_first_units;
+    for (int32_t i = 0; i < sequences; ++i) {
+      host_first_units.push_back(static_cast<int32_t>(host_units.size()));
+      AddDecodeUnits(i, length, split_tokens, host_units);
+    }
+    ASSIGN_OR_RETURN(const DeviceBuffer<int32_t> first_units, bench.Integers(host_first_units));
+    ASSIGN_OR_RETURN(const DeviceBuffer<DecodeUnit> units,
+                     DeviceBuffer<DecodeUnit>::Allocate(static_cast<int64_t>(host_units.size())));
+    RETURN_IF_ERROR(units.CopyFrom(bench.stream(), host_units));
     DecodeAttention attention = {.sequences = sequences,
                                  .heads = shape.heads,
+                                 .scoring = ScoringOf(shape),
                                  .kv = data.kv,
                                  .table = data.table,
                                  .lengths = data.lengths.data(),
                                  .queries = queries.data(),
                                  .out = out.data(),
                                  .split_tokens = split_tokens,
-                                 .splits_max = (length + split_tokens - 1) / split_tokens};
+                                 .unit_count = static_cast<int32_t>(host_units.size()),
+                                 .units = units.data(),
+                                 .first_units = first_units.data()};
     ASSIGN_OR_RETURN(const DeviceBuffer<float> partials,
                      DeviceBuffer<float>::Allocate(attention.PartialCount()));
     attention.partials = partials.data();
@@ -284,6 +305,7 @@ absl::Status BenchPrefill(GpuBench& bench, const AttentionShape& shape, int32_t 
     return PrefillAttentionCuda(bench.stream(), {.sequences = 1,
                                                  .heads = shape.heads,
                                                  .count_max = tokens,
+                                                 .scoring = ScoringOf(shape),
                                                  .kv = data.kv,
                                                  .table = data.table,
                                                  .row_begins = row_begins.data(),
@@ -296,8 +318,8 @@ absl::Status BenchPrefill(GpuBench& bench, const AttentionShape& shape, int32_t 
 absl::Status BenchAll(GpuBench& bench, CublasLtGemm* gemm) {
   RETURN_IF_ERROR(BenchCopy(bench));
   RETURN_IF_ERROR(BenchLinears(bench, gemm));
-  for (const WeightFormat format :
-       {WeightFormat::kQ8_0, WeightFormat::kQ4_1, WeightFormat::kQ4_0}) {
+  for (const WeightFormat format : {WeightFormat::kQ8_0, WeightFormat::kQ4_1, WeightFormat::kQ4_0,
+                                    WeightFormat::kQ4_K, WeightFormat::kQ6_K}) {
     for (const MatrixShape matrix : {kMatrices[2], kMatrices[5], kMatrices[7], kMatrices[8]}) {
       RETURN_IF_ERROR(BenchQuantized(bench, format, matrix));
     }

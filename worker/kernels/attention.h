@@ -36,7 +36,7 @@ struct AttentionScoring {
   int32_t head_size = 0;  // of queries; KvLayer's is this, rounded up to a multiple of 16
 
   // The first position that the query at `position` sees.
-  int32_t FirstVisible(int32_t position) const {
+  constexpr int32_t FirstVisible(int32_t position) const {
     return window > 0 && position >= window ? position - window + 1 : 0;
   }
 };

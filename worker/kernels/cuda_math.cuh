@@ -135,4 +135,23 @@ __device__ __forceinline__ void WarpSumMany(float (&values)[kCount]) {
   }
 }
 
+// The same over a block of kWarps warps: thread i < kCount returns the sum of value i, whose parts
+// are added in the order of the warps. Once a kernel.
+template <int kWarps, int kCount>
+__device__ __forceinline__ float BlockSumMany(float (&values)[kCount]) {
+  __shared__ float shared[kWarps][kCount];
+  WarpSumMany<kCount>(values);
+  constexpr int kLanesPerSum = kWarpSize / kCount;
+  const int warp = static_cast<int>(threadIdx.x) / kWarpSize;
+  const int lane = static_cast<int>(threadIdx.x) % kWarpSize;
+  if (lane % kLanesPerSum == 0) shared[warp][lane / kLanesPerSum] = values[0];
+  __syncthreads();
+  float sum = 0;
+  if (threadIdx.x < kCount) {
+#pragma unroll
+    for (int w = 0; w < kWarps; ++w) sum += shared[w][threadIdx.x];
+  }
+  return sum;
+}
+
 }  // namespace spillway

@@ -16,6 +16,14 @@ constexpr int kQueriesMax = 8;    // of one block; larger groups take several
 constexpr int kTokensAtOnce = 2;  // per lane group, between two rescalings
 constexpr float kLog2E = 1.4426950408889634f;
 
+// q · k, of queries that have been multiplied with QueryScale(), in units of log2.
+__device__ __forceinline__ float QueryScale(const AttentionScoring& scoring) {
+  return scoring.soft_cap > 0 ? scoring.scale / scoring.soft_cap : scoring.scale * kLog2E;
+}
+__device__ __forceinline__ float ScoreOf(const AttentionScoring& scoring, float product) {
+  return scoring.soft_cap > 0 ? scoring.soft_cap * kLog2E * tanhf(product) : product;
+}
+
 // What a lane group has seen so far of kQueries queries: its lanes have 8 dimensions each.
 template <int kQueries>
 struct State {
@@ -60,7 +68,7 @@ __device__ __forceinline__ void AddTokens(const DecodeAttention& attention,
       for (int offset = kLanes / 2; offset > 0; offset /= 2) {
         score += __shfl_xor_sync(kAllLanes, score, offset);
       }
-      scores[q][t] = offsets[t] >= 0 ? score : -INFINITY;
+      scores[q][t] = offsets[t] >= 0 ? ScoreOf(attention.scoring, score) : -INFINITY;
     }
   }
 #pragma unroll
@@ -120,12 +128,15 @@ __global__ __launch_bounds__(kThreads) void DecodeSplitKernel(DecodeAttention at
   __shared__ float shared_total[kWarps][kQueries];
 
   const PagedKvCuda& kv = attention.kv;
-  const int split = static_cast<int>(blockIdx.x);
+  const int unit = static_cast<int>(blockIdx.x);
   const int kv_head = static_cast<int>(blockIdx.y) / passes;
   const int query_begin = static_cast<int>(blockIdx.y) % passes * kQueries;
-  const int sequence = static_cast<int>(blockIdx.z);
-  const int begin = split * attention.split_tokens;
-  const int end = min(attention.lengths[sequence], begin + attention.split_tokens);
+  const int sequence = attention.units[unit].sequence;
+  if (sequence < 0) return;  // the whole block
+  const int split_begin = attention.units[unit].split * attention.split_tokens;
+  const int length = attention.lengths[sequence];
+  const int begin = max(split_begin, attention.scoring.FirstVisible(length - 1));
+  const int end = min(length, split_begin + attention.split_tokens);
   if (begin >= end) return;  // the whole block
 
   const int warp = static_cast<int>(threadIdx.x) / kWarpSize;
@@ -134,7 +145,7 @@ __global__ __launch_bounds__(kThreads) void DecodeSplitKernel(DecodeAttention at
   const bool lane_used = lane * 8 < kv.head_size;
 
   const int head_begin = kv_head * queries_per_kv_head + query_begin;
-  const float scale = kLog2E / sqrtf(static_cast<float>(kv.head_size));
+  const float scale = QueryScale(attention.scoring);
   float queries[kQueries][8];
   State<kQueries> state;
 #pragma unroll
@@ -203,9 +214,7 @@ __global__ __launch_bounds__(kThreads) void DecodeSplitKernel(DecodeAttention at
       value += factor * (d < size ? shared_sums[w][q][d] : shared_total[w][q]);
     }
     if (d == size) value = largest;
-    const int64_t cell =
-        (static_cast<int64_t>(sequence) * attention.heads + head_begin + q) * attention.splits_max +
-        split;
+    const int64_t cell = static_cast<int64_t>(unit) * attention.heads + head_begin + q;
     attention.partials[cell * (size + 2) + d] = value;
   }
 }
@@ -218,14 +227,17 @@ __global__ __launch_bounds__(kThreads) void MergeSplitsKernel(DecodeAttention at
   const int sequence = static_cast<int>(blockIdx.y);
   const int length = attention.lengths[sequence];
   const int splits = (length + attention.split_tokens - 1) / attention.split_tokens;
+  const int first = attention.scoring.FirstVisible(length - 1) / attention.split_tokens;
   const int64_t query = static_cast<int64_t>(sequence) * attention.heads + head;
-  const float* const partials = attention.partials + query * attention.splits_max * (size + 2);
+  const int64_t stride = static_cast<int64_t>(attention.heads) * (size + 2);  // between splits
+  const float* const partials = attention.partials + attention.first_units[sequence] * stride +
+                                static_cast<int64_t>(head) * (size + 2);
   for (int d = static_cast<int>(threadIdx.x); d < size; d += kThreads) {
     float largest = -INFINITY;
     float total = 0;
     float sum = 0;
-    for (int split = 0; split < splits; ++split) {
-      const float* const partial = partials + static_cast<int64_t>(split) * (size + 2);
+    for (int split = first; split < splits; ++split) {
+      const float* const partial = partials + split * stride;
       const float new_largest = fmaxf(largest, partial[size]);
       const float factor = Rescale(largest, new_largest);
       const float added = Rescale(partial[size], new_largest);
@@ -239,11 +251,11 @@ __global__ __launch_bounds__(kThreads) void MergeSplitsKernel(DecodeAttention at
 
 template <HalfType kType, int kLanes, int kQueries>
 void LaunchSplits(const Stream& stream, const DecodeAttention& attention) {
+  if (attention.unit_count == 0) return;
   const int group = attention.heads / attention.kv.kv_heads;
   const int passes = (group + kQueries - 1) / kQueries;
-  const dim3 grid(static_cast<unsigned>(attention.splits_max),
-                  static_cast<unsigned>(attention.kv.kv_heads * passes),
-                  static_cast<unsigned>(attention.sequences));
+  const dim3 grid(static_cast<unsigned>(attention.unit_count),
+                  static_cast<unsigned>(attention.kv.kv_heads * passes));
   DecodeSplitKernel<kType, kLanes, kQueries>
       <<<grid, kThreads, 0, stream.handle()>>>(attention, group, passes);
 }
@@ -290,7 +302,7 @@ absl::Status DecodeAttentionCuda(const Stream& stream, const DecodeAttention& at
     LaunchDecode<HalfType::kBf16>(stream, attention);
   }
   return LaunchStatus("decode_attention", {attention.sequences, attention.heads, kv.kv_heads,
-                                           kv.head_size, attention.splits_max});
+                                           kv.head_size, attention.unit_count});
 }
 
 }  // namespace spillway

@@ -11,7 +11,7 @@ constexpr int kThreads = 128;
 template <HalfType kType>
 __global__ __launch_bounds__(kThreads) void EmbeddingKernel(EmbeddingRows rows) {
   const int64_t row = blockIdx.x;
-  const int64_t token = rows.tokens[row];
+  const int64_t token = TokenOf(rows, row);
   const bool known = token >= 0 && token < rows.vocabulary;
   for (int column = static_cast<int>(threadIdx.x) * 8; column < rows.columns;
        column += kThreads * 8) {

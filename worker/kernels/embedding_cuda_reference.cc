@@ -4,7 +4,7 @@ namespace spillway {
 
 void EmbeddingReference(const EmbeddingRows& rows) {
   for (int64_t row = 0; row < rows.rows; ++row) {
-    const int64_t token = rows.tokens[row];
+    const int64_t token = TokenOf(rows, row);
     const bool known = token >= 0 && token < rows.vocabulary;
     for (int32_t i = 0; i < rows.columns; ++i) {
       rows.residual[row * rows.columns + i] =

@@ -50,12 +50,12 @@ absl::StatusOr<Desc> MakeDesc(const CublasLt::Functions& f) {
   return owned;
 }
 
-// A row-major [rows, columns] matrix.
+// A row-major [rows, columns] matrix whose rows are `stride` apart.
 absl::StatusOr<Layout> MakeLayout(const CublasLt::Functions& f, cudaDataType_t type, int32_t rows,
-                                  int32_t columns) {
+                                  int32_t columns, int32_t stride) {
   cublasLtMatrixLayout_t layout = nullptr;
   RETURN_IF_ERROR(CublasStatus(f.matrix_layout_create(&layout, type, static_cast<uint64_t>(columns),
-                                                      static_cast<uint64_t>(rows), columns),
+                                                      static_cast<uint64_t>(rows), stride),
                                "cublasLtMatrixLayoutCreate"));
   return Layout(layout, {f.matrix_layout_destroy});
 }
@@ -112,21 +112,23 @@ CublasLtGemm::Key CublasLtGemm::KeyOf(const Linear& linear) {
   return {.rows = linear.rows,
           .outputs = linear.outputs,
           .inputs = linear.inputs,
+          .out_stride = static_cast<int32_t>(linear.OutputAt(1, 0)),
           .type = linear.type,
           .out_f32 = linear.out_f32 != nullptr};
 }
 
 absl::StatusOr<std::unique_ptr<CublasLtGemm::Plan>> CublasLtGemm::MakePlan(const Linear& linear) {
-  CHECK(linear.inputs % 8 == 0 && linear.outputs % 8 == 0);
+  CHECK(linear.inputs % 8 == 0 && linear.outputs % 8 == 0 && linear.OutputAt(1, 0) % 8 == 0);
   CHECK((linear.out == nullptr) != (linear.out_f32 == nullptr));
   const CublasLt::Functions& f = cublas_->functions();
   const cudaDataType_t type = linear.type == HalfType::kF16 ? CUDA_R_16F : CUDA_R_16BF;
   const cudaDataType_t out_type = linear.out_f32 != nullptr ? CUDA_R_32F : type;
   auto plan = std::make_unique<Plan>();
   ASSIGN_OR_RETURN(plan->desc, MakeDesc(f));
-  ASSIGN_OR_RETURN(plan->weight, MakeLayout(f, type, linear.outputs, linear.inputs));
-  ASSIGN_OR_RETURN(plan->x, MakeLayout(f, type, linear.rows, linear.inputs));
-  ASSIGN_OR_RETURN(plan->out, MakeLayout(f, out_type, linear.rows, linear.outputs));
+  ASSIGN_OR_RETURN(plan->weight, MakeLayout(f, type, linear.outputs, linear.inputs, linear.inputs));
+  ASSIGN_OR_RETURN(plan->x, MakeLayout(f, type, linear.rows, linear.inputs, linear.inputs));
+  ASSIGN_OR_RETURN(plan->out, MakeLayout(f, out_type, linear.rows, linear.outputs,
+                                         static_cast<int32_t>(linear.OutputAt(1, 0))));
   ASSIGN_OR_RETURN(const Preference preference, MakePreference(f, limits_.workspace_bytes));
 
   plan->candidates.resize(static_cast<size_t>(limits_.candidates_max));

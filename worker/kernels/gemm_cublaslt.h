@@ -29,12 +29,12 @@ struct CublasLtGemmLimits {
 //
 // One workspace: all calls must go to one stream, or be ordered by events. Any one thread at a
 // time. `cublas` must outlive it. What it found holds for this device and this version of cuBLAS.
-class CublasLtGemm {
+class CublasLtGemm : public DeviceGemm {
  public:
   // RESOURCE_EXHAUSTED: no device memory for the workspace.
   static absl::StatusOr<CublasLtGemm> Create(const CublasLt& cublas,
                                              const CublasLtGemmLimits& limits);
-  ~CublasLtGemm();
+  ~CublasLtGemm() override;
   CublasLtGemm(CublasLtGemm&&) noexcept;
   CublasLtGemm& operator=(CublasLtGemm&&) noexcept;
 
@@ -45,16 +45,16 @@ class CublasLtGemm {
   absl::Status Tune(const Stream& stream, const Linear& linear,
                     std::span<const uint16_t* const> weights);
 
-  // Queues the product. Device pointers, aligned to 16 bytes; inputs and outputs multiples of 8.
   // The first call for a shape asks cuBLASLt for its guess (no device work), so that a shape's
-  // first call may be inside a captured graph. INTERNAL as above.
-  absl::Status Run(const Stream& stream, const Linear& linear);
+  // first call may be inside a captured graph.
+  absl::Status Run(const Stream& stream, const Linear& linear) override;
 
  private:
   struct Key {
     int32_t rows;
     int32_t outputs;
     int32_t inputs;
+    int32_t out_stride;
     HalfType type;
     bool out_f32;
     auto operator<=>(const Key&) const = default;

@@ -78,20 +78,13 @@ __global__ __launch_bounds__(kWarps* kWarpSize) void GemvKernel(Linear linear) {
     }
   }
 
-  __shared__ float shared[kWarps][kSums];
-  WarpSumMany<kSums>(sums);
-  constexpr int kLanesPerSum = kWarpSize / kSums;
-  if (lane % kLanesPerSum == 0) shared[warp][lane / kLanesPerSum] = sums[0];
-  __syncthreads();
+  const float sum = BlockSumMany<kWarps>(sums);
   const int index = static_cast<int>(threadIdx.x);
   if (index >= kSums) return;
-  float sum = 0;
-#pragma unroll
-  for (int w = 0; w < kWarps; ++w) sum += shared[w][index];
   const int row = index / kOutputs;
   const int output = output_begin + index % kOutputs;
   if (row < linear.rows && output < linear.outputs) {
-    Store<kType>(linear, static_cast<int64_t>(row) * linear.outputs + output, sum);
+    Store<kType>(linear, linear.OutputAt(row, output), sum);
   }
 }
 

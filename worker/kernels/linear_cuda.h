@@ -19,6 +19,11 @@ struct Linear {
   // One of the two; f32 is for logits.
   uint16_t* out = nullptr;   // [rows, outputs]
   float* out_f32 = nullptr;  // [rows, outputs]
+  int32_t out_stride = 0;    // from one row of out to the next; 0: outputs
+
+  constexpr int64_t OutputAt(int64_t row, int64_t output) const {
+    return row * (out_stride > 0 ? out_stride : outputs) + output;
+  }
 };
 
 inline constexpr int32_t kGemvRowsMax = 8;
@@ -29,6 +34,17 @@ inline constexpr int32_t kGemvRowsMax = 8;
 // A row's result doesn't depend on the number of rows: inputs are summed by lane and warp in an
 // order that follows from `inputs` alone.
 absl::Status GemvCuda(const Stream& stream, const Linear& linear);
+
+// Linear layers of any number of rows: cuBLASLt's (gemm_cublaslt.h), or in tests one that needs no
+// library.
+class DeviceGemm {
+ public:
+  virtual ~DeviceGemm() = default;
+
+  // Queues the product. Device pointers, aligned to 16 bytes; inputs, outputs and the stride of out
+  // multiples of 8. INTERNAL: the device failed, or there is no way to compute this shape.
+  virtual absl::Status Run(const Stream& stream, const Linear& linear) = 0;
+};
 
 // The oracle of all linear layers of 16-bit weights, over host pointers: sums in double.
 void LinearReference(const Linear& linear);

@@ -11,7 +11,7 @@ void LinearReference(const Linear& linear) {
       for (int32_t i = 0; i < linear.inputs; ++i) {
         sum += double{ToFloat(linear.type, x[i])} * ToFloat(linear.type, weight[i]);
       }
-      const int64_t at = row * linear.outputs + output;
+      const int64_t at = linear.OutputAt(row, output);
       if (linear.out != nullptr) {
         linear.out[at] = FromFloat(linear.type, static_cast<float>(sum));
       } else {

@@ -7,26 +7,29 @@
 namespace spillway {
 namespace {
 
-// One query head over positions [0, length), in double.
-void Attend(const PagedKvCuda& kv, const BlockTableCuda& table, int32_t sequence, int32_t kv_head,
-            int32_t length, const uint16_t* query, uint16_t* out) {
+// One query head at position length - 1, in double.
+void Attend(const AttentionScoring& scoring, const PagedKvCuda& kv, const BlockTableCuda& table,
+            int32_t sequence, int32_t kv_head, int32_t length, const uint16_t* query,
+            uint16_t* out) {
   std::vector<double> weights(static_cast<size_t>(length));
+  const int32_t first = scoring.FirstVisible(length - 1);
   const auto offset_of = [&](int32_t p) {
     return kv.OffsetOf(table.BlockOf(sequence, p), kv_head, p % kKvBlockTokens);
   };
   double largest = -INFINITY;
-  for (int32_t p = 0; p < length; ++p) {
+  for (int32_t p = first; p < length; ++p) {
     double score = 0;
     for (int32_t d = 0; d < kv.head_size; ++d) {
       score += double{ToFloat(kv.type, query[d])} * ToFloat(kv.type, kv.keys[offset_of(p) + d]);
     }
-    score /= std::sqrt(double{static_cast<float>(kv.head_size)});
+    score *= scoring.scale;
+    if (scoring.soft_cap > 0) score = scoring.soft_cap * std::tanh(score / scoring.soft_cap);
     weights[static_cast<size_t>(p)] = score;
     largest = std::max(largest, score);
   }
   std::vector<double> sums(static_cast<size_t>(kv.head_size));
   double total = 0;
-  for (int32_t p = 0; p < length; ++p) {
+  for (int32_t p = first; p < length; ++p) {
     const double weight = std::exp(weights[static_cast<size_t>(p)] - largest);
     total += weight;
     for (int32_t d = 0; d < kv.head_size; ++d) {
@@ -46,8 +49,9 @@ void DecodeAttentionReference(const DecodeAttention& attention) {
   for (int32_t sequence = 0; sequence < attention.sequences; ++sequence) {
     for (int32_t head = 0; head < attention.heads; ++head) {
       const int64_t at = (int64_t{sequence} * attention.heads + head) * kv.head_size;
-      Attend(kv, attention.table, sequence, head / (attention.heads / kv.kv_heads),
-             attention.lengths[sequence], attention.queries + at, attention.out + at);
+      Attend(attention.scoring, kv, attention.table, sequence,
+             head / (attention.heads / kv.kv_heads), attention.lengths[sequence],
+             attention.queries + at, attention.out + at);
     }
   }
 }
@@ -59,7 +63,8 @@ void PrefillAttentionReference(const PrefillAttention& attention) {
     for (int32_t row = attention.row_begins[sequence]; row < end; ++row) {
       for (int32_t head = 0; head < attention.heads; ++head) {
         const int64_t at = (int64_t{row} * attention.heads + head) * kv.head_size;
-        Attend(kv, attention.table, sequence, head / (attention.heads / kv.kv_heads),
+        Attend(attention.scoring, kv, attention.table, sequence,
+               head / (attention.heads / kv.kv_heads),
                attention.lengths[sequence] - (end - 1 - row), attention.queries + at,
                attention.out + at);
       }

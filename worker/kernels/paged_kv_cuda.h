@@ -22,13 +22,13 @@ struct PagedKvCuda {
 };
 
 // Where sequences have their KV: position p of sequence s lies in block
-// blocks[s * stride + p / 16], as its token p % 16.
+// blocks[begins[s] + p / 16], as its token p % 16.
 struct BlockTableCuda {
-  const int32_t* blocks = nullptr;  // [sequences, stride]
-  int32_t stride = 0;
+  const int32_t* blocks = nullptr;
+  const int32_t* begins = nullptr;  // [sequences]
 
   constexpr int32_t BlockOf(int32_t sequence, int32_t position) const {
-    return blocks[static_cast<int64_t>(sequence) * stride + position / kKvBlockTokens];
+    return blocks[begins[sequence] + position / kKvBlockTokens];
   }
 };
 

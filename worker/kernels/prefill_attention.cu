@@ -7,8 +7,8 @@
 
 // FlashAttention-2's forward loop (https://arxiv.org/abs/2307.08691, algorithm 1) over paged KV: a
 // block has 64 rows of one query head, each of its warps 16 of them; keys and values come through
-// shared memory 64 tokens at a time, and both products run on tensor cores (m16n8k16). Scores are
-// in units of log2, for exp2f.
+// shared memory 64 tokens at a time (32 of large heads), and both products run on tensor cores
+// (m16n8k16). Scores are in units of log2, for exp2f.
 
 namespace spillway {
 namespace {
@@ -17,23 +17,24 @@ constexpr int kWarps = 4;
 constexpr int kThreads = kWarps * kWarpSize;
 constexpr int kWarpRows = 16;
 constexpr int kBlockRows = kWarps * kWarpRows;
-constexpr int kTileTokens = 64;
+constexpr int kLargeHead = 128;  // above it, tiles are half as long and queries stay in memory
 constexpr float kLog2E = 1.4426950408889634f;
 
 // Rows of shared memory are padded by 16 bytes: eight of them then start in different banks.
 template <int kHeadSize>
 struct Tile {
-  uint16_t keys[kTileTokens][kHeadSize + 8];
-  uint16_t values[kTileTokens][kHeadSize + 8];
+  static constexpr int kTokens = kHeadSize > kLargeHead ? 32 : 64;
+  uint16_t keys[kTokens][kHeadSize + 8];
+  uint16_t values[kTokens][kHeadSize + 8];
 };
 
-// Copies tokens [begin, begin + 64) of a KV head; those from `end` on become zeros, since 0 times
-// what a freed block holds need not be 0.
+// Copies tokens [begin, begin + kTokens) of a KV head; those from `end` on become zeros, since 0
+// times what a freed block holds need not be 0.
 template <int kHeadSize>
 __device__ __forceinline__ void LoadTile(const PrefillAttention& attention, int sequence,
                                          int kv_head, int begin, int end, Tile<kHeadSize>& tile) {
   constexpr int kPieces = kHeadSize / 8;
-  for (int index = static_cast<int>(threadIdx.x); index < kTileTokens * kPieces;
+  for (int index = static_cast<int>(threadIdx.x); index < tile.kTokens * kPieces;
        index += kThreads) {
     const int token = index / kPieces;
     const int d = index % kPieces * 8;
@@ -60,42 +61,83 @@ struct RowState {
   float total[2] = {0, 0};  // of this lane's columns; summed over the four lanes at the end
 };
 
-// scores = queries · keysᵀ of one tile, in units of log2, with what a row doesn't see at -infinity.
-template <HalfType kType, int kHeadSize>
-__device__ __forceinline__ void Score(const Tile<kHeadSize>& tile,
-                                      const uint32_t (&queries)[kHeadSize / 16][4], float scale,
-                                      int tile_begin, const int (&positions)[2],
-                                      float (&scores)[kTileTokens / 8][4]) {
-  const int lane = static_cast<int>(threadIdx.x) % kWarpSize;
-#pragma unroll
-  for (int n = 0; n < kTileTokens / 8; ++n) {
-    float(&score)[4] = scores[n];
-    score[0] = score[1] = score[2] = score[3] = 0;
-    const uint16_t* const key = tile.keys[n * 8 + lane / 4];
-#pragma unroll
-    for (int k = 0; k < kHeadSize / 16; ++k) {
-      const int d = k * 16 + lane % 4 * 2;
-      const uint32_t b[2] = {*reinterpret_cast<const uint32_t*>(key + d),
-                             *reinterpret_cast<const uint32_t*>(key + d + 8)};
-      Mma16x8x16<kType>(queries[k], b, score);
-    }
+// A warp's queries as operands of the product: two rows of each lane.
+template <int kHeadSize>
+struct Queries {
+  static constexpr bool kInRegisters = kHeadSize <= kLargeHead;
+  const uint16_t* at[2];
+  uint32_t fragments[kInRegisters ? kHeadSize / 16 : 1][4];
+
+  __device__ __forceinline__ void Read(int k, uint32_t (&fragment)[4]) const {
+    const int d = k * 16 + static_cast<int>(threadIdx.x) % kWarpSize % 4 * 2;
 #pragma unroll
     for (int i = 0; i < 4; ++i) {
-      const int position = tile_begin + n * 8 + lane % 4 * 2 + i % 2;
-      score[i] = position <= positions[i / 2] ? score[i] * scale : -INFINITY;
+      fragment[i] = *reinterpret_cast<const uint32_t*>(at[i % 2] + d + i / 2 * 8);
+    }
+  }
+  __device__ __forceinline__ void Keep() {
+    if constexpr (kInRegisters) {
+#pragma unroll
+      for (int k = 0; k < kHeadSize / 16; ++k) Read(k, fragments[k]);
+    }
+  }
+};
+
+// A score in units of log2; -infinity where the query at `position` doesn't see the key.
+__device__ __forceinline__ float ScoreOf(const AttentionScoring& scoring, float product,
+                                         int position, int key) {
+  if (key > position || key < scoring.FirstVisible(position)) return -INFINITY;
+  float score = product * scoring.scale;
+  if (scoring.soft_cap > 0) score = scoring.soft_cap * tanhf(score / scoring.soft_cap);
+  return score * kLog2E;
+}
+
+// scores = queries · keysᵀ of one tile.
+template <HalfType kType, int kHeadSize, int kTokens>
+__device__ __forceinline__ void Score(const Tile<kHeadSize>& tile,
+                                      const Queries<kHeadSize>& queries,
+                                      const AttentionScoring& scoring, int tile_begin,
+                                      const int (&positions)[2], float (&scores)[kTokens / 8][4]) {
+  const int lane = static_cast<int>(threadIdx.x) % kWarpSize;
+#pragma unroll
+  for (int n = 0; n < kTokens / 8; ++n) {
+    scores[n][0] = scores[n][1] = scores[n][2] = scores[n][3] = 0;
+  }
+#pragma unroll
+  for (int k = 0; k < kHeadSize / 16; ++k) {
+    uint32_t read[4];
+    if constexpr (!Queries<kHeadSize>::kInRegisters) queries.Read(k, read);
+    const int d = k * 16 + lane % 4 * 2;
+#pragma unroll
+    for (int n = 0; n < kTokens / 8; ++n) {
+      const uint16_t* const key = tile.keys[n * 8 + lane / 4] + d;
+      const uint32_t b[2] = {*reinterpret_cast<const uint32_t*>(key),
+                             *reinterpret_cast<const uint32_t*>(key + 8)};
+      if constexpr (Queries<kHeadSize>::kInRegisters) {
+        Mma16x8x16<kType>(queries.fragments[k], b, scores[n]);
+      } else {
+        Mma16x8x16<kType>(read, b, scores[n]);
+      }
+    }
+  }
+#pragma unroll
+  for (int n = 0; n < kTokens / 8; ++n) {
+#pragma unroll
+    for (int i = 0; i < 4; ++i) {
+      const int key = tile_begin + n * 8 + lane % 4 * 2 + i % 2;
+      scores[n][i] = ScoreOf(scoring, scores[n][i], positions[i / 2], key);
     }
   }
 }
 
 // Turns scores into weights relative to the new largest score, and rescales what was summed before.
-template <int kHeadSize>
-__device__ __forceinline__ void Weigh(float (&scores)[kTileTokens / 8][4],
-                                      RowState<kHeadSize>& state) {
+template <int kHeadSize, int kTokens>
+__device__ __forceinline__ void Weigh(float (&scores)[kTokens / 8][4], RowState<kHeadSize>& state) {
 #pragma unroll
   for (int r = 0; r < 2; ++r) {
     float largest = state.largest[r];
 #pragma unroll
-    for (int n = 0; n < kTileTokens / 8; ++n) {
+    for (int n = 0; n < kTokens / 8; ++n) {
       largest = fmaxf(largest, fmaxf(scores[n][2 * r], scores[n][2 * r + 1]));
     }
     largest = fmaxf(largest, __shfl_xor_sync(kAllLanes, largest, 1));
@@ -111,7 +153,7 @@ __device__ __forceinline__ void Weigh(float (&scores)[kTileTokens / 8][4],
       state.out[n][2 * r + 1] *= factor;
     }
 #pragma unroll
-    for (int n = 0; n < kTileTokens / 8; ++n) {
+    for (int n = 0; n < kTokens / 8; ++n) {
 #pragma unroll
       for (int i = 2 * r; i < 2 * r + 2; ++i) {
         scores[n][i] = exp2f(scores[n][i] - base);
@@ -123,13 +165,13 @@ __device__ __forceinline__ void Weigh(float (&scores)[kTileTokens / 8][4],
 
 // out += weights · values. The accumulator's layout of two score fragments is the operand's of one
 // weight fragment, so that weights stay in registers.
-template <HalfType kType, int kHeadSize>
+template <HalfType kType, int kHeadSize, int kTokens>
 __device__ __forceinline__ void AddValues(const Tile<kHeadSize>& tile,
-                                          const float (&weights)[kTileTokens / 8][4],
+                                          const float (&weights)[kTokens / 8][4],
                                           RowState<kHeadSize>& state) {
   const int lane = static_cast<int>(threadIdx.x) % kWarpSize;
 #pragma unroll
-  for (int k = 0; k < kTileTokens / 16; ++k) {
+  for (int k = 0; k < kTokens / 16; ++k) {
     const float(&left)[4] = weights[2 * k];
     const float(&right)[4] = weights[2 * k + 1];
     const uint32_t a[4] = {PackPair<kType>(left[0], left[1]), PackPair<kType>(left[2], left[3]),
@@ -150,6 +192,7 @@ __device__ __forceinline__ void AddValues(const Tile<kHeadSize>& tile,
 
 template <HalfType kType, int kHeadSize>
 __global__ __launch_bounds__(kThreads) void PrefillKernel(PrefillAttention attention) {
+  constexpr int kTokens = Tile<kHeadSize>::kTokens;
   __shared__ __align__(16) Tile<kHeadSize> tile;
   const int sequence = static_cast<int>(blockIdx.z);
   const int head = static_cast<int>(blockIdx.y);
@@ -165,37 +208,30 @@ __global__ __launch_bounds__(kThreads) void PrefillKernel(PrefillAttention atten
   const int warp_begin = block_begin + static_cast<int>(threadIdx.x) / kWarpSize * kWarpRows;
   int rows[2];
   int positions[2];
-  const uint16_t* queries_at[2];
+  Queries<kHeadSize> queries;
 #pragma unroll
   for (int r = 0; r < 2; ++r) {
     rows[r] = warp_begin + lane / 4 + 8 * r;
     // Rows beyond the last repeat it and are not written.
     const int row = min(rows[r], count - 1);
     positions[r] = first_position + row;
-    queries_at[r] = attention.queries +
+    queries.at[r] = attention.queries +
                     (static_cast<int64_t>(row_begin + row) * attention.heads + head) * kHeadSize;
   }
-  uint32_t queries[kHeadSize / 16][4];
-#pragma unroll
-  for (int k = 0; k < kHeadSize / 16; ++k) {
-    const int d = k * 16 + lane % 4 * 2;
-#pragma unroll
-    for (int i = 0; i < 4; ++i) {
-      queries[k][i] = *reinterpret_cast<const uint32_t*>(queries_at[i % 2] + d + i / 2 * 8);
-    }
-  }
+  queries.Keep();
 
-  const float scale = kLog2E / sqrtf(static_cast<float>(kHeadSize));
+  const AttentionScoring& scoring = attention.scoring;
   const int end = first_position + min(block_begin + kBlockRows, count);
+  const int first = scoring.FirstVisible(first_position + block_begin) / kTokens * kTokens;
   RowState<kHeadSize> state;
-  for (int begin = 0; begin < end; begin += kTileTokens) {
+  for (int begin = first; begin < end; begin += kTokens) {
     __syncthreads();  // all warps are done with the tile before
     LoadTile<kHeadSize>(attention, sequence, kv_head, begin, end, tile);
     __syncthreads();
-    float scores[kTileTokens / 8][4];
-    Score<kType, kHeadSize>(tile, queries, scale, begin, positions, scores);
-    Weigh<kHeadSize>(scores, state);
-    AddValues<kType, kHeadSize>(tile, scores, state);
+    float scores[kTokens / 8][4];
+    Score<kType, kHeadSize, kTokens>(tile, queries, scoring, begin, positions, scores);
+    Weigh<kHeadSize, kTokens>(scores, state);
+    AddValues<kType, kHeadSize, kTokens>(tile, scores, state);
   }
 
 #pragma unroll
@@ -251,10 +287,13 @@ absl::Status PrefillAttentionCuda(const Stream& stream, const PrefillAttention& 
     case 128:
       LaunchPrefill<128>(stream, attention);
       break;
+    case 256:
+      LaunchPrefill<256>(stream, attention);
+      break;
     default:
-      return absl::UnimplementedError(absl::StrCat("prefill attention on CUDA has no heads of ",
-                                                   attention.kv.head_size,
-                                                   " values; it has 16, 32, 64, 80, 96 and 128"));
+      return absl::UnimplementedError(
+          absl::StrCat("prefill attention on CUDA has no heads of ", attention.kv.head_size,
+                       " values; it has 16, 32, 64, 80, 96, 128 and 256"));
   }
   return LaunchStatus("prefill_attention",
                       {attention.sequences, attention.count_max, attention.heads,

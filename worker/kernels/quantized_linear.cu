@@ -18,44 +18,95 @@ constexpr int kUnroll = 2;
 constexpr int kThreads = 256;
 
 constexpr bool IsNibbles(WeightFormat format) { return format != WeightFormat::kQ8_0; }
-
-// Words 0–7 of the block's 32 quants as bytes, input 4w + i in byte i of word w.
-template <WeightFormat kFormat>
-__device__ __forceinline__ void UnpackQuants(const uint4 (&packed)[2], uint32_t (&words)[8]) {
-  const uint32_t low[4] = {packed[0].x, packed[0].y, packed[0].z, packed[0].w};
-  const uint32_t high[4] = {packed[1].x, packed[1].y, packed[1].z, packed[1].w};
-#pragma unroll
-  for (int i = 0; i < 4; ++i) {
-    words[i] = IsNibbles(kFormat) ? low[i] & 0x0f0f0f0fu : low[i];
-    words[4 + i] = IsNibbles(kFormat) ? low[i] >> 4 & 0x0f0f0f0fu : high[i];
-  }
+constexpr bool HasMinimum(WeightFormat format) {
+  return format == WeightFormat::kQ4_0 || format == WeightFormat::kQ4_1 ||
+         format == WeightFormat::kQ4_K;
 }
 
+__device__ __forceinline__ float HalfAt(const std::byte* from, int64_t index) {
+  return LoadHalf<HalfType::kF16>(reinterpret_cast<const uint16_t*>(from)[index]);
+}
+__device__ __forceinline__ float2 HalfPairAt(const std::byte* from, int64_t index) {
+  return UnpackPair<HalfType::kF16>(reinterpret_cast<const uint32_t*>(from)[index]);
+}
+
+// A block of 32 weights: quant * scale + minimum. The scale of inputs 0-15 and that of 16-31 differ
+// in Q6_K alone, whose quants are signed as Q8_0's are.
 template <WeightFormat kFormat>
 struct WeightBlock {
   uint4 packed[2];  // of nibbles the first only
-  float scale;
+  uint2 high;       // of Q6_K
+  float scales[2];
   float minimum;
 
-  __device__ __forceinline__ void Load(const QuantizedMatrixCuda& weight, int64_t block) {
+  __device__ __forceinline__ void Load(const QuantizedMatrixCuda& weight, int64_t output,
+                                       int block) {
+    const int blocks = weight.blocks();
+    const uint8_t* const quants = weight.quants + output * weight.quant_row_bytes();
+    const std::byte* const factors = weight.factors + output * weight.factor_row_bytes();
     constexpr int kBytes = IsNibbles(kFormat) ? 16 : 32;
-    packed[0] = LoadStreaming16(weight.quants + block * kBytes);
-    if constexpr (!IsNibbles(kFormat)) {
-      packed[1] = LoadStreaming16(weight.quants + block * kBytes + 16);
-    } else {
-      packed[1] = {};
-    }
+    packed[0] = LoadStreaming16(quants + block * kBytes);
+    packed[1] = {};
+    high = {};
+    if constexpr (!IsNibbles(kFormat)) packed[1] = LoadStreaming16(quants + block * kBytes + 16);
+    minimum = 0;
     if constexpr (kFormat == WeightFormat::kQ4_1) {
-      const float2 factors =
-          UnpackPair<HalfType::kF16>(reinterpret_cast<const uint32_t*>(weight.factors)[block]);
-      scale = factors.x;
-      minimum = factors.y;
+      const float2 pair = HalfPairAt(factors, block);
+      scales[0] = pair.x;
+      minimum = pair.y;
+    } else if constexpr (kFormat == WeightFormat::kQ4_K) {
+      const uint16_t bytes = reinterpret_cast<const uint16_t*>(factors)[block];
+      const float2 super = HalfPairAt(factors + blocks * 2, block / 8);
+      scales[0] = super.x * static_cast<float>(bytes & 0xff);
+      minimum = -super.y * static_cast<float>(bytes >> 8);
+    } else if constexpr (kFormat == WeightFormat::kQ6_K) {
+      high = reinterpret_cast<const uint2*>(quants + blocks * 16)[block];
+      const uint16_t bytes = reinterpret_cast<const uint16_t*>(factors)[block];
+      const float super = HalfAt(factors + blocks * 2, block / 8);
+      scales[0] = super * static_cast<float>(static_cast<int8_t>(bytes & 0xff));
+      scales[1] = super * static_cast<float>(static_cast<int8_t>(bytes >> 8));
     } else {
-      scale = LoadHalf<HalfType::kF16>(weight.factors[block]);
-      minimum = kFormat == WeightFormat::kQ4_0 ? -8.0f * scale : 0.0f;
+      scales[0] = HalfAt(factors, block);
+      if constexpr (kFormat == WeightFormat::kQ4_0) minimum = -8.0f * scales[0];
+    }
+    if constexpr (kFormat != WeightFormat::kQ6_K) scales[1] = scales[0];
+  }
+
+  // Words 0–7 of the 32 quants as bytes, input 4w + i in byte i of word w.
+  __device__ __forceinline__ void Unpack(uint32_t (&words)[8]) const {
+    const uint32_t low[4] = {packed[0].x, packed[0].y, packed[0].z, packed[0].w};
+    const uint32_t upper[4] = {packed[1].x, packed[1].y, packed[1].z, packed[1].w};
+#pragma unroll
+    for (int i = 0; i < 4; ++i) {
+      words[i] = IsNibbles(kFormat) ? low[i] & 0x0f0f0f0fu : low[i];
+      words[4 + i] = IsNibbles(kFormat) ? low[i] >> 4 & 0x0f0f0f0fu : upper[i];
+      if constexpr (kFormat == WeightFormat::kQ6_K) {
+        words[i] = Signed(words[i] | (high.x >> 2 * i & 0x03030303u) << 4);
+        words[4 + i] = Signed(words[4 + i] | (high.y >> 2 * i & 0x03030303u) << 4);
+      }
     }
   }
+
+ private:
+  // Each byte, in [0, 64), minus 32: no byte borrows from the next.
+  static __device__ __forceinline__ uint32_t Signed(uint32_t bytes) {
+    return ((bytes | 0x80808080u) - 0x20202020u) ^ 0x80808080u;
+  }
 };
+
+// Eight of the block's weights, as values.
+template <WeightFormat kFormat>
+__device__ __forceinline__ void WeightsOf(const WeightBlock<kFormat>& block,
+                                          const uint32_t (&words)[8], int group,
+                                          float (&values)[8]) {
+  constexpr bool kSigned = kFormat == WeightFormat::kQ8_0 || kFormat == WeightFormat::kQ6_K;
+#pragma unroll
+  for (int i = 0; i < 8; ++i) {
+    const uint32_t byte = words[2 * group + i / 4] >> 8 * (i % 4) & 0xff;
+    const int quant = kSigned ? static_cast<int8_t>(byte) : static_cast<int>(byte);
+    values[i] = fmaf(static_cast<float>(quant), block.scales[group / 2], block.minimum);
+  }
+}
 
 template <WeightFormat kFormat, int kRows, int kWarps>
 __global__ __launch_bounds__(kWarps* kWarpSize) void QuantizedGemvKernel(QuantizedLinear linear) {
@@ -76,7 +127,7 @@ __global__ __launch_bounds__(kWarps* kWarpSize) void QuantizedGemvKernel(Quantiz
       for (int o = 0; o < kOutputs; ++o) {
         const int64_t output = min(output_begin + o, weight.outputs - 1);
         const int block = begin + u * kStep;
-        if (block < blocks) loaded[u][o].Load(weight, output * blocks + block);
+        if (block < blocks) loaded[u][o].Load(weight, output, block);
       }
     }
 #pragma unroll
@@ -85,7 +136,7 @@ __global__ __launch_bounds__(kWarps* kWarpSize) void QuantizedGemvKernel(Quantiz
       if (block >= blocks) break;
       uint32_t quants[kOutputs][8];
 #pragma unroll
-      for (int o = 0; o < kOutputs; ++o) UnpackQuants<kFormat>(loaded[u][o].packed, quants[o]);
+      for (int o = 0; o < kOutputs; ++o) loaded[u][o].Unpack(quants[o]);
 #pragma unroll
       for (int r = 0; r < kRows; ++r) {
         const int64_t cell = static_cast<int64_t>(min(r, linear.x.rows - 1)) * blocks + block;
@@ -97,33 +148,31 @@ __global__ __launch_bounds__(kWarps* kWarpSize) void QuantizedGemvKernel(Quantiz
         const float2 factors = reinterpret_cast<const float2*>(linear.x.factors)[cell];
 #pragma unroll
         for (int o = 0; o < kOutputs; ++o) {
-          int dot = 0;
+          int dots[2] = {0, 0};
 #pragma unroll
           for (int w = 0; w < 8; ++w) {
+            int& dot = dots[kFormat == WeightFormat::kQ6_K ? w / 4 : 0];
             dot = __dp4a(static_cast<int>(quants[o][w]), static_cast<int>(x[w]), dot);
           }
+          const WeightBlock<kFormat>& from = loaded[u][o];
           float& sum = sums[r * kOutputs + o];
-          sum = fmaf(static_cast<float>(dot), loaded[u][o].scale * factors.x, sum);
-          if constexpr (IsNibbles(kFormat)) sum = fmaf(loaded[u][o].minimum, factors.y, sum);
+          sum = fmaf(static_cast<float>(dots[0]), from.scales[0] * factors.x, sum);
+          if constexpr (kFormat == WeightFormat::kQ6_K) {
+            sum = fmaf(static_cast<float>(dots[1]), from.scales[1] * factors.x, sum);
+          }
+          if constexpr (HasMinimum(kFormat)) sum = fmaf(from.minimum, factors.y, sum);
         }
       }
     }
   }
 
-  __shared__ float shared[kWarps][kSums];
-  WarpSumMany<kSums>(sums);
-  constexpr int kLanesPerSum = kWarpSize / kSums;
-  if (lane % kLanesPerSum == 0) shared[warp][lane / kLanesPerSum] = sums[0];
-  __syncthreads();
+  const float sum = BlockSumMany<kWarps>(sums);
   const int index = static_cast<int>(threadIdx.x);
   if (index >= kSums) return;
-  float sum = 0;
-#pragma unroll
-  for (int w = 0; w < kWarps; ++w) sum += shared[w][index];
   const int row = index / kOutputs;
   const int output = output_begin + index % kOutputs;
   if (row >= linear.x.rows || output >= weight.outputs) return;
-  const int64_t at = static_cast<int64_t>(row) * weight.outputs + output;
+  const int64_t at = linear.OutputAt(row, output);
   if (linear.out_f32 != nullptr) {
     linear.out_f32[at] = sum;
   } else if (linear.type == HalfType::kF16) {
@@ -188,20 +237,66 @@ __global__ __launch_bounds__(kThreads) void DequantizeKernel(QuantizedMatrixCuda
   const int64_t index = static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x;
   if (index >= blocks) return;
   WeightBlock<kFormat> block;
-  block.Load(weight, index);
+  block.Load(weight, index / weight.blocks(), static_cast<int>(index % weight.blocks()));
   uint32_t words[8];
-  UnpackQuants<kFormat>(block.packed, words);
+  block.Unpack(words);
   uint4* const to = reinterpret_cast<uint4*>(out + index * kBlockInputs);
 #pragma unroll
   for (int group = 0; group < 4; ++group) {
     float values[8];
-#pragma unroll
-    for (int i = 0; i < 8; ++i) {
-      const uint32_t byte = words[2 * group + i / 4] >> 8 * (i % 4) & 0xff;
-      const int quant = IsNibbles(kFormat) ? static_cast<int>(byte) : static_cast<int8_t>(byte);
-      values[i] = fmaf(static_cast<float>(quant), block.scale, block.minimum);
-    }
+    WeightsOf(block, words, group, values);
     to[group] = PackEight<kType>(values);
+  }
+}
+
+// One block of threads per row, a thread per 32 values.
+template <WeightFormat kFormat>
+__global__ __launch_bounds__(kThreads) void QuantizedEmbeddingKernel(EmbeddingRows rows,
+                                                                     QuantizedMatrixCuda table) {
+  const int64_t row = blockIdx.x;
+  const int64_t token = TokenOf(rows, row);
+  const bool known = token >= 0 && token < rows.vocabulary;
+  for (int index = static_cast<int>(threadIdx.x); index < table.blocks(); index += kThreads) {
+    WeightBlock<kFormat> block;
+    uint32_t words[8];
+    if (known) {
+      block.Load(table, token, index);
+      block.Unpack(words);
+    }
+    float4* const to =
+        reinterpret_cast<float4*>(rows.residual + row * rows.columns + index * kBlockInputs);
+#pragma unroll
+    for (int group = 0; group < 4; ++group) {
+      float values[8] = {};
+      if (known) WeightsOf(block, words, group, values);
+      to[2 * group] = {rows.scale * values[0], rows.scale * values[1], rows.scale * values[2],
+                       rows.scale * values[3]};
+      to[2 * group + 1] = {rows.scale * values[4], rows.scale * values[5], rows.scale * values[6],
+                           rows.scale * values[7]};
+    }
+  }
+}
+
+// A format as a template argument.
+template <WeightFormat kFormat>
+struct FormatTag {
+  static constexpr WeightFormat kValue = kFormat;
+};
+
+// Calls `launch` with the tag of `format`.
+template <typename Launch>
+void WithFormat(WeightFormat format, Launch launch) {
+  switch (format) {
+    case WeightFormat::kQ4_0:
+      return launch(FormatTag<WeightFormat::kQ4_0>());
+    case WeightFormat::kQ4_1:
+      return launch(FormatTag<WeightFormat::kQ4_1>());
+    case WeightFormat::kQ4_K:
+      return launch(FormatTag<WeightFormat::kQ4_K>());
+    case WeightFormat::kQ6_K:
+      return launch(FormatTag<WeightFormat::kQ6_K>());
+    default:
+      return launch(FormatTag<WeightFormat::kQ8_0>());
   }
 }
 
@@ -209,16 +304,10 @@ template <HalfType kType>
 void LaunchDequantize(const Stream& stream, const QuantizedMatrixCuda& weight, uint16_t* out) {
   const int64_t blocks = static_cast<int64_t>(weight.outputs) * weight.blocks();
   const auto grid = static_cast<unsigned>((blocks + kThreads - 1) / kThreads);
-  if (weight.format == WeightFormat::kQ4_0) {
-    DequantizeKernel<WeightFormat::kQ4_0, kType>
+  WithFormat(weight.format, [&](auto tag) {
+    DequantizeKernel<decltype(tag)::kValue, kType>
         <<<grid, kThreads, 0, stream.handle()>>>(weight, out, blocks);
-  } else if (weight.format == WeightFormat::kQ4_1) {
-    DequantizeKernel<WeightFormat::kQ4_1, kType>
-        <<<grid, kThreads, 0, stream.handle()>>>(weight, out, blocks);
-  } else {
-    DequantizeKernel<WeightFormat::kQ8_0, kType>
-        <<<grid, kThreads, 0, stream.handle()>>>(weight, out, blocks);
-  }
+  });
 }
 
 }  // namespace
@@ -243,15 +332,22 @@ absl::Status QuantizedGemvCuda(const Stream& stream, const QuantizedLinear& line
   CHECK((linear.out == nullptr) != (linear.out_f32 == nullptr));
   CHECK(IsQuantizedCudaFormat(linear.weight.format));
   if (linear.x.rows == 0) return absl::OkStatus();
-  if (linear.weight.format == WeightFormat::kQ4_0) {
-    LaunchFormat<WeightFormat::kQ4_0>(stream, linear);
-  } else if (linear.weight.format == WeightFormat::kQ4_1) {
-    LaunchFormat<WeightFormat::kQ4_1>(stream, linear);
-  } else {
-    LaunchFormat<WeightFormat::kQ8_0>(stream, linear);
-  }
+  WithFormat(linear.weight.format,
+             [&](auto tag) { LaunchFormat<decltype(tag)::kValue>(stream, linear); });
   return LaunchStatus("quantized_gemv",
                       {linear.x.rows, linear.weight.outputs, linear.weight.inputs});
+}
+
+absl::Status QuantizedEmbeddingCuda(const Stream& stream, const EmbeddingRows& rows,
+                                    const QuantizedMatrixCuda& table) {
+  CHECK(IsQuantizedCudaFormat(table.format) && rows.columns == table.inputs);
+  if (rows.rows == 0) return absl::OkStatus();
+  const auto grid = static_cast<unsigned>(rows.rows);
+  WithFormat(table.format, [&](auto tag) {
+    QuantizedEmbeddingKernel<decltype(tag)::kValue>
+        <<<grid, kThreads, 0, stream.handle()>>>(rows, table);
+  });
+  return LaunchStatus("quantized_embedding", {rows.rows, rows.columns});
 }
 
 absl::Status DequantizeCuda(const Stream& stream, const QuantizedMatrixCuda& weight, HalfType type,

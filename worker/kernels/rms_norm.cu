@@ -8,47 +8,80 @@ namespace {
 
 constexpr int kThreads = 256;
 
-// One block per row. A thread keeps kChunks groups of 8 columns in registers between the two passes
-// over the row, so that the residual is read once.
+// 8 consecutive values of f32.
+__device__ __forceinline__ void LoadEight(const float* from, float (&values)[8]) {
+  const float4 low = reinterpret_cast<const float4*>(from)[0];
+  const float4 high = reinterpret_cast<const float4*>(from)[1];
+  values[0] = low.x, values[1] = low.y, values[2] = low.z, values[3] = low.w;
+  values[4] = high.x, values[5] = high.y, values[6] = high.z, values[7] = high.w;
+}
+
+// One block per row. A thread keeps kChunks groups of 8 columns in registers between the passes
+// over the row, so that residual and branch are read once.
 template <HalfType kType, int kChunks>
 __global__ __launch_bounds__(kThreads) void RmsNormKernel(RmsNormRows rows) {
-  __shared__ float shared[kThreads / kWarpSize];
-  const int64_t begin = int64_t{blockIdx.x} * rows.columns;
-  float values[kChunks][8];
+  __shared__ float shared[2][kThreads / kWarpSize];
+  const int64_t source = rows.sources != nullptr ? rows.sources[blockIdx.x] : blockIdx.x;
+  const int64_t begin = source * rows.columns;
+  const int64_t out_begin = int64_t{blockIdx.x} * rows.columns;
+  const auto column_of = [](int chunk) {
+    return (chunk * kThreads + static_cast<int>(threadIdx.x)) * 8;
+  };
+  float branch[kChunks][8] = {};
+  float branch_scale = 1;
+  if (rows.delta != nullptr) {
+    float squares = 0;
+#pragma unroll
+    for (int chunk = 0; chunk < kChunks; ++chunk) {
+      const int column = column_of(chunk);
+      if (column >= rows.columns) break;
+      UnpackEight<kType>(Load16(rows.delta + begin + column), branch[chunk]);
+#pragma unroll
+      for (int i = 0; i < 8; ++i) {
+        if (rows.delta_bias != nullptr) branch[chunk][i] += rows.delta_bias[column + i];
+        squares = fmaf(branch[chunk][i], branch[chunk][i], squares);
+      }
+    }
+    if (rows.delta_norm != nullptr) {
+      const float mean = BlockSum<kThreads>(squares, shared[1]) / static_cast<float>(rows.columns);
+      branch_scale = 1.0f / sqrtf(mean + rows.epsilon);
+    }
+  }
+
   float squares = 0;
 #pragma unroll
   for (int chunk = 0; chunk < kChunks; ++chunk) {
-    const int column = (chunk * kThreads + static_cast<int>(threadIdx.x)) * 8;
+    const int column = column_of(chunk);
     if (column >= rows.columns) break;
-    float4* const residual = reinterpret_cast<float4*>(rows.residual + begin + column);
-    const float4 low = residual[0];
-    const float4 high = residual[1];
-    float(&x)[8] = values[chunk];
-    x[0] = low.x, x[1] = low.y, x[2] = low.z, x[3] = low.w;
-    x[4] = high.x, x[5] = high.y, x[6] = high.z, x[7] = high.w;
-    if (rows.delta != nullptr) {
-      float delta[8];
-      UnpackEight<kType>(Load16(rows.delta + begin + column), delta);
+    float* const residual = rows.residual + begin + column;
+    float x[8];
+    LoadEight(residual, x);
+    float(&sum)[8] = branch[chunk];
 #pragma unroll
-      for (int i = 0; i < 8; ++i) x[i] += delta[i];
-      residual[0] = {x[0], x[1], x[2], x[3]};
-      residual[1] = {x[4], x[5], x[6], x[7]};
+    for (int i = 0; i < 8; ++i) {
+      if (rows.delta_norm != nullptr) sum[i] *= branch_scale * rows.delta_norm[column + i];
+      sum[i] += x[i];
+      squares = fmaf(sum[i], sum[i], squares);
     }
-#pragma unroll
-    for (int i = 0; i < 8; ++i) squares = fmaf(x[i], x[i], squares);
+    if (rows.delta != nullptr && rows.sources == nullptr) {
+      reinterpret_cast<float4*>(residual)[0] = {sum[0], sum[1], sum[2], sum[3]};
+      reinterpret_cast<float4*>(residual)[1] = {sum[4], sum[5], sum[6], sum[7]};
+    }
   }
 
-  const float mean = BlockSum<kThreads>(squares, shared) / static_cast<float>(rows.columns);
+  const float mean = BlockSum<kThreads>(squares, shared[0]) / static_cast<float>(rows.columns);
   const float scale = 1.0f / sqrtf(mean + rows.epsilon);
 
 #pragma unroll
   for (int chunk = 0; chunk < kChunks; ++chunk) {
-    const int column = (chunk * kThreads + static_cast<int>(threadIdx.x)) * 8;
+    const int column = column_of(chunk);
     if (column >= rows.columns) break;
+    float weight[8];
+    LoadEight(rows.weight + column, weight);
     float out[8];
 #pragma unroll
-    for (int i = 0; i < 8; ++i) out[i] = values[chunk][i] * scale * rows.weight[column + i];
-    *reinterpret_cast<uint4*>(rows.out + begin + column) = PackEight<kType>(out);
+    for (int i = 0; i < 8; ++i) out[i] = branch[chunk][i] * scale * weight[i];
+    *reinterpret_cast<uint4*>(rows.out + out_begin + column) = PackEight<kType>(out);
   }
 }
 

@@ -37,7 +37,8 @@ __global__ __launch_bounds__(kWarps* kWarpSize) void RopeKvKernel(RopeKvRows row
 
   const float* const norm = is_query ? rows.query_norm : rows.key_norm;
   if (norm != nullptr && !is_value) {
-    const float mean = WarpSum(squares) / static_cast<float>(kv.head_size);
+    const int size = rows.norm_size > 0 ? rows.norm_size : kv.head_size;
+    const float mean = WarpSum(squares) / static_cast<float>(size);
     const float scale = 1.0f / sqrtf(mean + rows.norm_epsilon);
     for (int d = lane; d < kv.head_size; d += kWarpSize) x[d] *= scale * norm[d];
   }

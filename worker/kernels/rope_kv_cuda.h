@@ -20,6 +20,7 @@ struct RopeKvRows {
   const float* query_norm = nullptr;  // [head_size] f32; nullptr: none
   const float* key_norm = nullptr;    // [head_size] f32; nullptr: none
   float norm_epsilon = 0;
+  int32_t norm_size = 0;               // how many of a head's values are more than padding; 0: all
   const float* angles = nullptr;       // [positions, 2, rope_size / 2] f32: MakeRopeTable()
   const int32_t* positions = nullptr;  // [rows]
   const int32_t* sequences = nullptr;  // [rows]; -1: padding, whose row nothing reads or writes

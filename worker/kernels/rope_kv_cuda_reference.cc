@@ -25,7 +25,8 @@ void RopeKvReference(const RopeKvRows& rows) {
       if (!is_value) {
         const float* const norm = is_query ? rows.query_norm : rows.key_norm;
         if (norm != nullptr) {
-          RmsNormReference(x.data(), norm, kv.head_size, rows.norm_epsilon, x.data());
+          const int32_t size = rows.norm_size > 0 ? rows.norm_size : kv.head_size;
+          RmsNormReference(x.data(), norm, size, rows.norm_epsilon, x.data());
         }
         RopeReference(rows.angles + int64_t{position} * rows.rope_size, rows.rope_size, x.data());
       }

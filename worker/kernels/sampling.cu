@@ -1,11 +1,12 @@
 #include "common/check.h"
 #include "worker/device/cuda_status.h"
 #include "worker/kernels/cuda_math.cuh"
+#include "worker/kernels/logit_order.cuh"
 #include "worker/kernels/sampling_cuda.h"
 
-// Four kernels: adjust the logits and sum their softmax, by chunks of the vocabulary; find each
-// row's threshold, a block a row, only where a row asks for top_k, top_p or min_p; take the best of
-// each chunk; take the best chunk. A vocabulary of 150,000 is too much for one block to scan alone.
+// Adjust the logits by chunks of the vocabulary, then those that have a bias; find each row's
+// threshold, a block a row, only where a row asks for top_k, top_p or min_p; take the best of each
+// chunk; take the best chunk. A vocabulary of 150,000 is too much for one block to scan alone.
 
 namespace spillway {
 namespace {
@@ -13,49 +14,21 @@ namespace {
 constexpr int kThreads = 256;
 constexpr int kChunk = 4096;  // as PartialsPerRow() has it
 constexpr int kSelectThreads = 1024;
-constexpr float kLargestFloat = 3.402823466e+38f;
 // Weights in (0, 1] as integers, whose sums don't depend on the order of atomic additions. A sum
 // over 2^20 tokens fits 64 bits.
 constexpr float kWeightUnit = 0x1p40f;
 
-// Orders floats as unsigned integers; 0 is below all of them but not-a-number.
-__device__ __forceinline__ uint32_t KeyOf(float value) {
-  const uint32_t bits = __float_as_uint(value);
-  return (bits & 0x80000000u) != 0 ? ~bits : bits | 0x80000000u;
-}
-
 __device__ __forceinline__ float* PartialsOf(const SamplingBatch& batch, int row) {
   const int chunks = (batch.vocabulary + kChunk - 1) / kChunk;
-  return batch.partials + static_cast<int64_t>(row) * (2 + 4 * chunks);
+  return batch.partials + static_cast<int64_t>(row) * (2 + 2 * chunks);
 }
 
-// A row's scratch: [0] the threshold as a key; then per chunk its best choice, the largest of its
-// own logits, and their sum relative to that.
-struct Chunk {
-  unsigned long long
-      choice;  // key << 32 | ~token: the larger score wins, of equals the lower token
-  float largest;
-  float total;
-};
-static_assert(sizeof(Chunk) == 4 * sizeof(float));
-__device__ __forceinline__ Chunk* ChunksOf(const SamplingBatch& batch, int row) {
-  return reinterpret_cast<Chunk*>(PartialsOf(batch, row) + 2);
+// A row's scratch: [0] the threshold as a key; then the best choice of each chunk.
+__device__ __forceinline__ unsigned long long* ChoicesOf(const SamplingBatch& batch, int row) {
+  return reinterpret_cast<unsigned long long*>(PartialsOf(batch, row) + 2);
 }
 __device__ __forceinline__ uint32_t* ThresholdOf(const SamplingBatch& batch, int row) {
   return reinterpret_cast<uint32_t*>(PartialsOf(batch, row));
-}
-
-__device__ __forceinline__ unsigned long long WarpLargest(unsigned long long value) {
-#pragma unroll
-  for (int offset = 16; offset > 0; offset /= 2) {
-    const unsigned long long other = __shfl_xor_sync(kAllLanes, value, offset);
-    value = other > value ? other : value;
-  }
-  return value;
-}
-
-__device__ __forceinline__ float UsableLogit(float logit) {
-  return isnan(logit) ? -INFINITY : fminf(logit, kLargestFloat);
 }
 
 __device__ __forceinline__ float AdjustedLogit(const SamplingBatch& batch,
@@ -79,39 +52,25 @@ __device__ __forceinline__ float AdjustedLogit(const SamplingBatch& batch,
 }
 
 __global__ __launch_bounds__(kThreads) void AdjustKernel(SamplingBatch batch) {
-  __shared__ float largest_of_warps[kThreads / kWarpSize];
-  __shared__ float total_of_warps[kThreads / kWarpSize];
   const int row = static_cast<int>(blockIdx.y);
   const SamplingRow params = batch.params[row];
   const int64_t row_begin = static_cast<int64_t>(row) * batch.vocabulary;
   const int begin = static_cast<int>(blockIdx.x) * kChunk;
   const int end = min(begin + kChunk, batch.vocabulary);
-
-  float largest = -INFINITY;
   for (int token = begin + static_cast<int>(threadIdx.x); token < end; token += kThreads) {
-    const float logit = UsableLogit(batch.logits[row_begin + token]);
+    const float logit = UsableLogit(batch.logits[batch.LogitAt(row, token)]);
     batch.adjusted[row_begin + token] = AdjustedLogit(batch, params, row, token, logit);
-    largest = fmaxf(largest, logit);
   }
-  largest = WarpMax(largest);
-  if (threadIdx.x % kWarpSize == 0) largest_of_warps[threadIdx.x / kWarpSize] = largest;
-  __syncthreads();
-#pragma unroll
-  for (int warp = 0; warp < kThreads / kWarpSize; ++warp) {
-    largest = fmaxf(largest, largest_of_warps[warp]);
-  }
-  float total = 0;
-  for (int token = begin + static_cast<int>(threadIdx.x); token < end; token += kThreads) {
-    const float logit = UsableLogit(batch.logits[row_begin + token]);
-    if (logit > -INFINITY) total += expf(logit - largest);
-  }
-  total = BlockSum<kThreads>(total, total_of_warps);
-  if (threadIdx.x == 0) {
-    Chunk& chunk = ChunksOf(batch, row)[blockIdx.x];
-    chunk.largest = largest;
-    chunk.total = total;
-    if (blockIdx.x == 0) *ThresholdOf(batch, row) = 0;
-  }
+  if (blockIdx.x == 0 && threadIdx.x == 0) *ThresholdOf(batch, row) = 0;
+}
+
+__global__ __launch_bounds__(kThreads) void BiasKernel(SamplingBatch batch) {
+  const int i = static_cast<int>(blockIdx.x) * kThreads + static_cast<int>(threadIdx.x);
+  if (i >= batch.bias_count) return;
+  const LogitBias bias = batch.biases[i];
+  const float logit = UsableLogit(batch.logits[batch.LogitAt(bias.row, bias.token)]) + bias.bias;
+  batch.adjusted[static_cast<int64_t>(bias.row) * batch.vocabulary + bias.token] =
+      AdjustedLogit(batch, batch.params[bias.row], bias.row, bias.token, logit);
 }
 
 // What thread 0 finds in a histogram for all: the highest bucket at which the sum of it and those
@@ -227,8 +186,7 @@ __global__ __launch_bounds__(kThreads) void ChooseKernel(SamplingBatch batch) {
       const float share = NoiseShare(NoiseBits(params.seed, params.position, token));
       score -= logf(-log1pf(-share));
     }
-    const unsigned long long choice =
-        static_cast<unsigned long long>(KeyOf(score)) << 32 | ~static_cast<uint32_t>(token);
+    const unsigned long long choice = ChoiceOf(score, token);
     best = choice > best ? choice : best;
   }
   best = WarpLargest(best);
@@ -238,40 +196,35 @@ __global__ __launch_bounds__(kThreads) void ChooseKernel(SamplingBatch batch) {
   for (int warp = 0; warp < kThreads / kWarpSize; ++warp) {
     best = best_of_warps[warp] > best ? best_of_warps[warp] : best;
   }
-  ChunksOf(batch, row)[blockIdx.x].choice = best;
+  ChoicesOf(batch, row)[blockIdx.x] = best;
 }
 
 // A warp a row.
 __global__ __launch_bounds__(kWarpSize) void FinishKernel(SamplingBatch batch, int chunks) {
   const int row = static_cast<int>(blockIdx.x);
-  const Chunk* const parts = ChunksOf(batch, row);
+  const unsigned long long* const choices = ChoicesOf(batch, row);
   unsigned long long best = 0;
-  float largest = -INFINITY;
   for (int i = static_cast<int>(threadIdx.x); i < chunks; i += kWarpSize) {
-    best = parts[i].choice > best ? parts[i].choice : best;
-    largest = fmaxf(largest, parts[i].largest);
+    best = choices[i] > best ? choices[i] : best;
   }
   best = WarpLargest(best);
-  largest = WarpMax(largest);
-  float total = 0;
-  for (int i = static_cast<int>(threadIdx.x); i < chunks; i += kWarpSize) {
-    if (parts[i].largest > -INFINITY) total += parts[i].total * expf(parts[i].largest - largest);
-  }
-  total = WarpSum(total);
   if (threadIdx.x != 0) return;
-  const int token = best == 0 ? -1 : static_cast<int>(~static_cast<uint32_t>(best));
+  const SamplingRow& params = batch.params[row];
+  const int token = TokenOfChoice(best);
   batch.tokens[row] = token;
-  batch.logprobs[row] =
-      token < 0 ? 0.0f
-                : UsableLogit(batch.logits[static_cast<int64_t>(row) * batch.vocabulary + token]) -
-                      largest - logf(total);
+  // A row without a choice is about to fail: what follows in the pipeline is thrown away.
+  if (params.sampled_slot >= 0) batch.sampled[params.sampled_slot] = max(token, 0);
+  if (batch.count_sampled && params.slot >= 0 && token >= 0) {
+    uint32_t& count = batch.counts[static_cast<int64_t>(params.slot) * batch.vocabulary + token];
+    count = (count + 2) | 1;
+  }
 }
 
 __global__ __launch_bounds__(kThreads) void CountTokensKernel(TokenCounts tokens) {
   const int i = static_cast<int>(blockIdx.x) * kThreads + static_cast<int>(threadIdx.x);
-  if (i >= tokens.count || tokens.slots[i] < 0 || tokens.tokens[i] < 0) return;
+  if (i >= tokens.count || tokens.SlotOf(i) < 0 || tokens.tokens[i] < 0) return;
   uint32_t* const count =
-      tokens.counts + static_cast<int64_t>(tokens.slots[i]) * tokens.vocabulary + tokens.tokens[i];
+      tokens.counts + static_cast<int64_t>(tokens.SlotOf(i)) * tokens.vocabulary + tokens.tokens[i];
   if (tokens.output) atomicAdd(count, 2u);
   atomicOr(count, 1u);
 }
@@ -285,6 +238,10 @@ absl::Status SampleCuda(const Stream& stream, const SamplingBatch& batch) {
   const dim3 grid(static_cast<unsigned>(chunks), static_cast<unsigned>(batch.rows));
   const auto rows = static_cast<unsigned>(batch.rows);
   AdjustKernel<<<grid, kThreads, 0, stream.handle()>>>(batch);
+  if (batch.bias_count > 0) {
+    const auto blocks = static_cast<unsigned>((batch.bias_count + kThreads - 1) / kThreads);
+    BiasKernel<<<blocks, kThreads, 0, stream.handle()>>>(batch);
+  }
   ThresholdKernel<<<rows, kSelectThreads, 0, stream.handle()>>>(batch);
   ChooseKernel<<<grid, kThreads, 0, stream.handle()>>>(batch);
   FinishKernel<<<rows, kWarpSize, 0, stream.handle()>>>(batch, chunks);

@@ -10,7 +10,8 @@ namespace spillway {
 
 // Choosing the next token of each row of a step on the device, so that tokens and not logits are
 // copied to the host. The steps and their order are those of worker/sampling/sampling_params.h:
-// penalties, mask, temperature, top_k, top_p, min_p, one draw.
+// logit biases, penalties, mask, temperature, top_k, top_p, min_p, one draw. (Log-probabilities of
+// what was chosen are token_scores_cuda.h's.)
 //
 // The draw is the Gumbel maximum: the largest of logit / temperature + noise, where the noise of a
 // token depends on (seed, position, token) alone (https://arxiv.org/abs/1611.01144 §2). It has the
@@ -24,30 +25,48 @@ struct SamplingRow {
   float presence_penalty = 0;
   float frequency_penalty = 0;
   float repetition_penalty = 1;
-  int32_t top_k = 0;  // 0: all
-  int32_t slot = -1;  // of `counts`; -1: no penalties
+  int32_t top_k = 0;          // 0: all
+  int32_t slot = -1;          // of `counts`; -1: no penalties
+  int32_t sampled_slot = -1;  // where in `sampled` the token is left for the next step; -1: nowhere
   uint64_t seed = 0;
   int64_t position = 0;  // of the new token in its sequence
+};
+
+// Added to a row's logit of one token, before its penalties; -infinity bans the token. A row has at
+// most one for each token.
+struct LogitBias {
+  int32_t row = 0;
+  int32_t token = 0;
+  float bias = 0;
 };
 
 struct SamplingBatch {
   int32_t rows = 0;
   int32_t vocabulary = 0;
-  const float* logits = nullptr;        // [rows, vocabulary]
-  const SamplingRow* params = nullptr;  // [rows]
+  const float* logits = nullptr;         // rows of logits_stride
+  int64_t logits_stride = 0;             // 0: vocabulary
+  const int32_t* logits_rows = nullptr;  // [rows]: whose logits; nullptr: row i of logits for row i
+  const SamplingRow* params = nullptr;   // [rows]
+  const LogitBias* biases = nullptr;     // [bias_count]
+  int32_t bias_count = 0;
   // [slots, vocabulary]: 2 * (how often the token is in the slot's output) + (1 if it is anywhere
   // in the sequence). CountTokensCuda() keeps it. nullptr where no row has a slot.
-  const uint32_t* counts = nullptr;
+  uint32_t* counts = nullptr;
+  bool count_sampled = false;  // whether a row's token joins its slot's counts, too
   // [rows, ceil(vocabulary / 32)]: bit t % 32 of word t / 32 allows token t. nullptr: all are.
   const uint32_t* masks = nullptr;
   // Scratch.
   float* adjusted = nullptr;  // [rows, vocabulary]
   float* partials = nullptr;  // [rows, PartialsPerRow(vocabulary)], aligned to 8 bytes
   // A row from which nothing can be chosen (all logits -infinity, not-a-number or masked) gets -1.
-  int32_t* tokens = nullptr;  // [rows]
-  float* logprobs = nullptr;  // [rows]: natural, of the model's own logits
+  int32_t* tokens = nullptr;   // [rows]
+  int32_t* sampled = nullptr;  // [slots]: the same for EmbeddingRows, 0 where a row got -1
 
   static int64_t PartialsPerRow(int32_t vocabulary);
+  constexpr int64_t LogitAt(int64_t row, int64_t token) const {
+    const int64_t logits_row = logits_rows != nullptr ? logits_rows[row] : row;
+    return logits_row * (logits_stride > 0 ? logits_stride : vocabulary) + token;
+  }
 };
 
 // Device pointers. Of tokens tied at the edge of top_k or top_p all are kept.
@@ -58,10 +77,13 @@ absl::Status SampleCuda(const Stream& stream, const SamplingBatch& batch);
 struct TokenCounts {
   int32_t count = 0;
   int32_t vocabulary = 0;
-  const int32_t* slots = nullptr;   // [count]
+  const int32_t* slots = nullptr;  // [count]; nullptr: all are `slot`'s
+  int32_t slot = -1;
   const int32_t* tokens = nullptr;  // [count]
   bool output = false;
   uint32_t* counts = nullptr;  // [slots, vocabulary]
+
+  constexpr int32_t SlotOf(int32_t i) const { return slots != nullptr ? slots[i] : slot; }
 };
 absl::Status CountTokensCuda(const Stream& stream, const TokenCounts& tokens);
 void CountTokensReference(const TokenCounts& tokens);

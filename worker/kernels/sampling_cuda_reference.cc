@@ -14,12 +14,16 @@ std::vector<double> AdjustedLogits(const SamplingBatch& batch, int32_t row) {
   const SamplingRow& params = batch.params[row];
   std::vector<double> logits(static_cast<size_t>(batch.vocabulary));
   for (int32_t token = 0; token < batch.vocabulary; ++token) {
-    float logit = batch.logits[int64_t{row} * batch.vocabulary + token];
+    float logit = batch.logits[batch.LogitAt(row, token)];
     const int64_t mask_words = (batch.vocabulary + 31) / 32;
     const bool masked = batch.masks != nullptr &&
                         (batch.masks[row * mask_words + token / 32] >> token % 32 & 1) == 0;
     if (std::isnan(logit) || masked) logit = -std::numeric_limits<float>::infinity();
     logit = std::min(logit, std::numeric_limits<float>::max());
+    for (int32_t i = 0; i < batch.bias_count; ++i) {
+      const LogitBias& bias = batch.biases[i];
+      if (bias.row == row && bias.token == token) logit += bias.bias;
+    }
     if (params.slot >= 0) {
       const uint32_t count = batch.counts[int64_t{params.slot} * batch.vocabulary + token];
       if ((count & 1) != 0) {
@@ -61,15 +65,15 @@ double Threshold(const SamplingRow& params, const std::vector<double>& logits) {
 }  // namespace
 
 int64_t SamplingBatch::PartialsPerRow(int32_t vocabulary) {
-  // The threshold, padding, and per chunk of 4096 tokens: choice (8 bytes), largest, total.
-  return 2 + (int64_t{vocabulary} + 4095) / 4096 * 4;
+  // The threshold, padding, and per chunk of 4096 tokens its choice (8 bytes).
+  return 2 + (int64_t{vocabulary} + 4095) / 4096 * 2;
 }
 
 void CountTokensReference(const TokenCounts& tokens) {
   for (int32_t i = 0; i < tokens.count; ++i) {
-    if (tokens.slots[i] < 0 || tokens.tokens[i] < 0) continue;
+    if (tokens.SlotOf(i) < 0 || tokens.tokens[i] < 0) continue;
     uint32_t& count =
-        tokens.counts[int64_t{tokens.slots[i]} * tokens.vocabulary + tokens.tokens[i]];
+        tokens.counts[int64_t{tokens.SlotOf(i)} * tokens.vocabulary + tokens.tokens[i]];
     if (tokens.output) count += 2;
     count |= 1;
   }

@@ -74,6 +74,32 @@ TEST_P(LinearCudaTest, RowHasTheSameBitsWhoeverSharesItsBatch) {
   }
 }
 
+using LinearStrideCudaTest = CudaTest;
+
+TEST_F(LinearStrideCudaTest, LeavesWhatLiesBetweenRowsAlone) {
+  const std::vector<uint16_t> x = RandomHalves(HalfType::kF16, 3 * 64, /*seed=*/5);
+  const std::vector<uint16_t> weight = RandomHalves(HalfType::kF16, 5 * 64, /*seed=*/6);
+  std::vector<uint16_t> expected(3 * 8, 0x3c00);
+  Linear linear = {.rows = 3,
+                   .outputs = 5,
+                   .inputs = 64,
+                   .type = HalfType::kF16,
+                   .x = x.data(),
+                   .weight = weight.data(),
+                   .out = expected.data() + 2,
+                   .out_stride = 8};
+  const DeviceBuffer<uint16_t> device_x = Upload(x), device_weight = Upload(weight);
+  const DeviceBuffer<uint16_t> out = Upload(expected);
+  LinearReference(linear);
+
+  linear.x = device_x.data();
+  linear.weight = device_weight.data();
+  linear.out = out.data() + 2;
+  ASSERT_TRUE(GemvCuda(stream(), linear).ok());
+
+  EXPECT_TRUE(AreClose(HalfType::kF16, Download(out), expected, EpsilonOf(HalfType::kF16)));
+}
+
 INSTANTIATE_TEST_SUITE_P(Shapes, LinearCudaTest,
                          ::testing::Values(Case{1, 33, 576, HalfType::kBf16, false},
                                            Case{2, 64, 1536, HalfType::kBf16, true},

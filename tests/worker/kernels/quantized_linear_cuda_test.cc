@@ -16,15 +16,19 @@ struct SplitMatrix {
       : source(RandomSource(format, outputs, inputs, seed, scale)),
         matrix{.format = format, .outputs = outputs, .inputs = inputs} {
     quants.resize(static_cast<size_t>(matrix.quant_bytes()));
-    factors.resize(static_cast<size_t>(matrix.factor_count()));
-    SplitQuantizedRows(matrix, source.data(), 0, outputs, quants.data(), factors.data());
+    factors.resize(static_cast<size_t>(matrix.factor_bytes()));
+    for (int32_t row = 0; row < outputs; ++row) {
+      SplitQuantizedRow(matrix, source.data() + row * SourceRowBytes(format, inputs),
+                        quants.data() + row * matrix.quant_row_bytes(),
+                        factors.data() + row * matrix.factor_row_bytes());
+    }
     matrix.quants = quants.data();
     matrix.factors = factors.data();
   }
 
   std::vector<std::byte> source;
   std::vector<uint8_t> quants;
-  std::vector<uint16_t> factors;
+  std::vector<std::byte> factors;
   QuantizedMatrixCuda matrix;
 };
 
@@ -51,9 +55,9 @@ struct Case {
 class QuantizedLinearCudaTest : public CudaTestWithCase<Case> {};
 
 TEST(SplitQuantizedRowsTest, KeepsTheWeightsOfTheModelFile) {
-  for (const WeightFormat format :
-       {WeightFormat::kQ4_0, WeightFormat::kQ4_1, WeightFormat::kQ8_0}) {
-    constexpr int32_t kInputs = 96;
+  for (const WeightFormat format : {WeightFormat::kQ4_0, WeightFormat::kQ4_1, WeightFormat::kQ8_0,
+                                    WeightFormat::kQ4_K, WeightFormat::kQ6_K}) {
+    constexpr int32_t kInputs = 512;
     const SplitMatrix split(format, 3, kInputs, /*seed=*/5, /*scale=*/0.5f);
     std::vector<uint16_t> weights(3 * kInputs);
 
@@ -64,8 +68,9 @@ TEST(SplitQuantizedRowsTest, KeepsTheWeightsOfTheModelFile) {
       DequantizeRowReference(format, split.source.data() + row * SourceRowBytes(format, kInputs),
                              kInputs, expected.data());
       for (int32_t i = 0; i < kInputs; ++i) {
-        EXPECT_EQ(weights[static_cast<size_t>(row * kInputs + i)],
-                  FloatToBFloat16(expected[static_cast<size_t>(i)]));
+        // As numbers: a zero's sign may differ.
+        EXPECT_EQ(BFloat16ToFloat(weights[static_cast<size_t>(row * kInputs + i)]),
+                  BFloat16ToFloat(FloatToBFloat16(expected[static_cast<size_t>(i)])));
       }
     }
   }
@@ -83,7 +88,7 @@ TEST_P(QuantizedLinearCudaTest, GemvIsCloseToTheOracleForAnyNumberOfRows) {
   QuantizedLinearReference(
       {.weight = weight.matrix, .x = rows.quantized, .out_f32 = expected.data()});
   const DeviceBuffer<uint8_t> quants = Upload(weight.quants);
-  const DeviceBuffer<uint16_t> factors = Upload(weight.factors);
+  const DeviceBuffer<std::byte> factors = Upload(weight.factors);
   const DeviceBuffer<int8_t> x_values = Upload(rows.values);
   const DeviceBuffer<float> x_factors = Upload(rows.factors);
   QuantizedLinear linear = {.weight = weight.matrix, .x = rows.quantized};
@@ -115,7 +120,7 @@ TEST_P(QuantizedLinearCudaTest, DequantizesAsTheOracle) {
   std::vector<uint16_t> expected(static_cast<size_t>(c.outputs * c.inputs));
   DequantizeReference(weight.matrix, HalfType::kF16, expected.data());
   const DeviceBuffer<uint8_t> quants = Upload(weight.quants);
-  const DeviceBuffer<uint16_t> factors = Upload(weight.factors);
+  const DeviceBuffer<std::byte> factors = Upload(weight.factors);
   const DeviceBuffer<uint16_t> out = Poisoned<uint16_t>(int64_t{c.outputs} * c.inputs);
   QuantizedMatrixCuda matrix = weight.matrix;
   matrix.quants = quants.data();
@@ -127,13 +132,47 @@ TEST_P(QuantizedLinearCudaTest, DequantizesAsTheOracle) {
   EXPECT_TRUE(AreClose(HalfType::kF16, Download(out), expected, EpsilonOf(HalfType::kF16)));
 }
 
-INSTANTIATE_TEST_SUITE_P(Shapes, QuantizedLinearCudaTest,
-                         ::testing::Values(Case{WeightFormat::kQ8_0, 8, 33, 576},
-                                           Case{WeightFormat::kQ8_0, 3, 6, 4128},
-                                           Case{WeightFormat::kQ4_1, 8, 10, 1536},
-                                           Case{WeightFormat::kQ4_1, 5, 64, 32},
-                                           Case{WeightFormat::kQ4_0, 8, 7, 8960},
-                                           Case{WeightFormat::kQ4_0, 2, 129, 2048}));
+INSTANTIATE_TEST_SUITE_P(
+    Shapes, QuantizedLinearCudaTest,
+    ::testing::Values(Case{WeightFormat::kQ8_0, 8, 33, 576}, Case{WeightFormat::kQ8_0, 3, 6, 4128},
+                      Case{WeightFormat::kQ4_1, 8, 10, 1536}, Case{WeightFormat::kQ4_1, 5, 64, 32},
+                      Case{WeightFormat::kQ4_0, 8, 7, 8960},
+                      Case{WeightFormat::kQ4_0, 2, 129, 2048},
+                      Case{WeightFormat::kQ4_K, 8, 9, 4608}, Case{WeightFormat::kQ4_K, 1, 66, 256},
+                      Case{WeightFormat::kQ6_K, 8, 10, 2048},
+                      Case{WeightFormat::kQ6_K, 3, 5, 4352}));
+
+TEST_P(QuantizedLinearCudaTest, EmbedsAsTheOracle) {
+  const Case& c = GetParam();
+  const SplitMatrix table(c.format, c.outputs, c.inputs, /*seed=*/4, /*scale=*/0.5f);
+  // A given token, one of the step before, and two that aren't in the table.
+  const std::vector<int32_t> tokens = {c.outputs - 1, PendingToken(2), -1, c.outputs};
+  const std::vector<int32_t> sampled = {0, 0, 1};
+  std::vector<float> expected(tokens.size() * static_cast<size_t>(c.inputs));
+  EmbeddingRows rows = {.rows = static_cast<int32_t>(tokens.size()),
+                        .columns = c.inputs,
+                        .vocabulary = c.outputs,
+                        .scale = 3,
+                        .tokens = tokens.data(),
+                        .sampled = sampled.data(),
+                        .residual = expected.data()};
+  QuantizedEmbeddingReference(rows, table.matrix);
+  const DeviceBuffer<uint8_t> quants = Upload(table.quants);
+  const DeviceBuffer<std::byte> factors = Upload(table.factors);
+  const DeviceBuffer<int32_t> device_tokens = Upload(tokens), device_sampled = Upload(sampled);
+  const DeviceBuffer<float> out = Poisoned<float>(static_cast<int64_t>(expected.size()));
+  QuantizedMatrixCuda matrix = table.matrix;
+  matrix.quants = quants.data();
+  matrix.factors = factors.data();
+  rows.tokens = device_tokens.data();
+  rows.sampled = device_sampled.data();
+  rows.residual = out.data();
+
+  const absl::Status status = QuantizedEmbeddingCuda(stream(), rows, matrix);
+
+  ASSERT_TRUE(status.ok()) << status;
+  EXPECT_TRUE(AreClose(Download(out), expected, 1e-6f));
+}
 
 using QuantizeRowsCudaTest = CudaTest;
 

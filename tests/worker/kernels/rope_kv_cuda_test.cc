@@ -48,6 +48,8 @@ TEST_P(RopeKvCudaTest, IsCloseToTheOracleAndWritesNothingElse) {
   const DeviceBuffer<float> device_key_norm = Upload(key_norm);
   const DeviceBuffer<int32_t> device_positions = Upload(positions);
   const DeviceBuffer<int32_t> device_sequences = Upload(sequences), device_table = Upload(table);
+  const std::vector<int32_t> table_begins = {0, 3};
+  const DeviceBuffer<int32_t> device_table_begins = Upload(table_begins);
   RopeKvRows rows = {.rows = row_count,
                      .heads = c.heads,
                      .rope_size = c.rope_size,
@@ -59,7 +61,7 @@ TEST_P(RopeKvCudaTest, IsCloseToTheOracleAndWritesNothingElse) {
                      .angles = angles.data(),
                      .positions = positions.data(),
                      .sequences = sequences.data(),
-                     .table = {.blocks = table.data(), .stride = 3},
+                     .table = {.blocks = table.data(), .begins = table_begins.data()},
                      .kv = {.type = c.type,
                             .kv_heads = c.kv_heads,
                             .head_size = c.head_size,
@@ -75,7 +77,7 @@ TEST_P(RopeKvCudaTest, IsCloseToTheOracleAndWritesNothingElse) {
   rows.angles = device_angles.data();
   rows.positions = device_positions.data();
   rows.sequences = device_sequences.data();
-  rows.table.blocks = device_table.data();
+  rows.table = {.blocks = device_table.data(), .begins = device_table_begins.data()};
   rows.kv.keys = device_keys.data();
   rows.kv.values = device_values.data();
   rows.queries = device_queries.data();

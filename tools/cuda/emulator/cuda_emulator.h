@@ -3,14 +3,16 @@
 // CUDA's kernel language on a CPU, as far as our kernels use it: each CUDA thread of a block is a
 // fiber, blocks run one after another. Finds wrong indices, masks, merges and barriers (a barrier
 // that some threads skip hangs and is reported). Says nothing about races between barriers, memory
-// order, alignment, speed, or what the device's own instructions do beyond their manual.
+// order, speed, or what the device's own instructions do beyond their manual.
+//
+// Streams are as late as they may be (emulated_streams.cc): nothing runs before somebody waits for
+// it, so that host memory which is reused too early is found.
 //
 // translate.py rewrites a .cu file to C++ that includes this header before everything else.
 
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>
 #include <cuda_runtime.h>
-#include <ucontext.h>
 
 #include <algorithm>
 #include <cmath>
@@ -35,8 +37,7 @@
 namespace emulator {
 
 struct Fiber {
-  ucontext_t context = {};
-  std::unique_ptr<char[]> stack;
+  void* stack_pointer = nullptr;  // while it doesn't run
   uint3 thread = {0, 0, 0};
   int linear = 0;
   bool done = false;
@@ -44,7 +45,7 @@ struct Fiber {
 
 struct Block {
   std::vector<Fiber> fibers;
-  ucontext_t scheduler = {};
+  void* scheduler = nullptr;  // its stack pointer while a fiber runs
   Fiber* current = nullptr;
   uint3 index = {0, 0, 0};
   dim3 size;
@@ -67,7 +68,10 @@ struct Block {
 
 inline Block* block = nullptr;
 
-inline void Yield() { swapcontext(&block->current->context, &block->scheduler); }
+// Goes on where `to` was left, and leaves what runs now in `from`.
+extern "C" void emulator_switch(void** from, void* to);
+
+inline void Yield() { emulator_switch(&block->current->stack_pointer, block->scheduler); }
 
 // Waits until all of the `live` threads have come.
 inline void Barrier(int& arrived, int64_t& generation, const int& live) {
@@ -119,31 +123,16 @@ T Shuffle(T value, int from) {
   });
 }
 
-inline void Enter() {
-  (*block->body)();
-  block->current->done = true;
-  --block->live;
-  --MyWarp().live;
-  ++block->progress;
-  swapcontext(&block->current->context, &block->scheduler);
-}
-
 void RunBlock(Block& state);
 
-// K<<<grid, threads, shared, stream>>>(…)
-inline void Launch(dim3 grid, dim3 threads, const std::function<void()>& body) {
-  for (unsigned z = 0; z < grid.z; ++z) {
-    for (unsigned y = 0; y < grid.y; ++y) {
-      for (unsigned x = 0; x < grid.x; ++x) {
-        Block state;
-        state.index = {x, y, z};
-        state.size = threads;
-        state.grid = grid;
-        state.body = &body;
-        RunBlock(state);
-      }
-    }
-  }
+void RunGrid(dim3 grid, dim3 threads, const std::function<void()>& body);
+
+// Appends work to a stream, or to the graph that it records.
+void Queue(cudaStream_t stream, std::function<void()> work);
+
+// K<<<grid, threads, shared, stream>>>(…): `body` has copies of the arguments.
+inline void Launch(dim3 grid, dim3 threads, cudaStream_t stream, std::function<void()> body) {
+  Queue(stream, [=] { RunGrid(grid, threads, body); });
 }
 
 }  // namespace emulator

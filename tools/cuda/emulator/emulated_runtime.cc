@@ -1,15 +1,67 @@
-// The CUDA runtime's calls that worker/device makes, for one emulated device whose memory is the
-// host's and whose streams are idle when a call returns.
+// Blocks of emulated threads, and the CUDA runtime's calls about devices and memory: one device,
+// whose memory is the host's.
 
 #include <cstdio>
 #include <cstdlib>
 
 #include "cuda_emulator.h"
+#include "emulated_streams.h"
+
+#if !defined(__x86_64__)
+#error "the fibers' switch is written for x86-64"
+#endif
+
+// The System V ABI's callee-saved registers; the return address is what the call pushed.
+asm(R"(
+.text
+.globl emulator_switch
+emulator_switch:
+  pushq %rbp
+  pushq %rbx
+  pushq %r12
+  pushq %r13
+  pushq %r14
+  pushq %r15
+  movq %rsp, (%rdi)
+  movq %rsi, %rsp
+  popq %r15
+  popq %r14
+  popq %r13
+  popq %r12
+  popq %rbx
+  popq %rbp
+  ret
+)");
 
 namespace emulator {
+namespace {
+
+constexpr size_t kStackBytes = 128 * 1024;
+constexpr size_t kDeviceBytes = size_t{256} << 20;
+
+// A fiber's first and only function. It never returns: its frame stays as it is.
+__attribute__((no_sanitize("address"))) void Enter() {
+  (*block->body)();
+  block->current->done = true;
+  --block->live;
+  --MyWarp().live;
+  ++block->progress;
+  Yield();
+  std::abort();
+}
+
+// A stack on which emulator_switch() finds zeros for all registers and Enter() to return to.
+void* NewStackPointer(char* stack) {
+  auto top = reinterpret_cast<uintptr_t>(stack + kStackBytes) & ~uintptr_t{15};
+  auto* const words = reinterpret_cast<void**>(top) - 8;
+  for (int i = 0; i < 8; ++i) words[i] = nullptr;
+  words[6] = reinterpret_cast<void*>(&Enter);
+  return words;
+}
+
+}  // namespace
 
 void RunBlock(Block& state) {
-  constexpr size_t kStackBytes = 128 * 1024;
   static std::vector<std::unique_ptr<char[]>> stacks;
   block = &state;
   const int count = static_cast<int>(state.size.x * state.size.y * state.size.z);
@@ -25,10 +77,7 @@ void RunBlock(Block& state) {
     fiber.linear = i;
     fiber.thread = {static_cast<unsigned>(i) % state.size.x,
                     static_cast<unsigned>(i) / state.size.x % state.size.y, 0};
-    getcontext(&fiber.context);
-    fiber.context.uc_stack.ss_sp = stacks[static_cast<size_t>(i)].get();
-    fiber.context.uc_stack.ss_size = kStackBytes;
-    makecontext(&fiber.context, Enter, 0);
+    fiber.stack_pointer = NewStackPointer(stacks[static_cast<size_t>(i)].get());
   }
   int live = count;
   while (live > 0) {
@@ -37,7 +86,7 @@ void RunBlock(Block& state) {
     for (Fiber& fiber : state.fibers) {
       if (fiber.done) continue;
       state.current = &fiber;
-      swapcontext(&state.scheduler, &fiber.context);
+      emulator_switch(&state.scheduler, fiber.stack_pointer);
       live += fiber.done ? 0 : 1;
     }
     if (live > 0 && state.progress == progress) {
@@ -48,11 +97,22 @@ void RunBlock(Block& state) {
   }
 }
 
-}  // namespace emulator
-
-namespace {
-constexpr size_t kMemoryBytes = size_t{1} << 30;
+void RunGrid(dim3 grid, dim3 threads, const std::function<void()>& body) {
+  for (unsigned z = 0; z < grid.z; ++z) {
+    for (unsigned y = 0; y < grid.y; ++y) {
+      for (unsigned x = 0; x < grid.x; ++x) {
+        Block state;
+        state.index = {x, y, z};
+        state.size = threads;
+        state.grid = grid;
+        state.body = &body;
+        RunBlock(state);
+      }
+    }
+  }
 }
+
+}  // namespace emulator
 
 extern "C" {
 cudaError_t cudaGetDeviceCount(int* count) {
@@ -63,7 +123,7 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp* p, int) {
   *p = {};
   std::snprintf(p->name, sizeof(p->name), "emulator");
   p->major = 9;
-  p->totalGlobalMem = kMemoryBytes;
+  p->totalGlobalMem = emulator::kDeviceBytes;
   return cudaSuccess;
 }
 cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr, int) {
@@ -80,53 +140,43 @@ cudaError_t cudaRuntimeGetVersion(int* version) {
 }
 cudaError_t cudaSetDevice(int) { return cudaSuccess; }
 cudaError_t cudaMemGetInfo(size_t* free_bytes, size_t* total) {
-  *free_bytes = *total = kMemoryBytes;
+  *total = emulator::kDeviceBytes;
+  *free_bytes = emulator::kDeviceBytes - emulator::Allocated();
   return cudaSuccess;
 }
 cudaError_t cudaGetLastError() { return cudaSuccess; }
 const char* cudaGetErrorName(cudaError_t error) {
-  return error == cudaErrorIllegalAddress ? "cudaErrorIllegalAddress" : "an error";
+  switch (error) {
+    case cudaErrorIllegalAddress:
+      return "cudaErrorIllegalAddress";
+    case cudaErrorStreamCaptureUnsupported:
+      return "cudaErrorStreamCaptureUnsupported";
+    case cudaErrorMemoryAllocation:
+      return "cudaErrorMemoryAllocation";
+    default:
+      return "an error";
+  }
 }
 const char* cudaGetErrorString(cudaError_t) { return "emulated"; }
 cudaError_t cudaMalloc(void** data, size_t bytes) {
-  if (bytes > kMemoryBytes) return cudaErrorMemoryAllocation;
+  if (emulator::ForbiddenInCapture()) return cudaErrorStreamCaptureUnsupported;
+  if (bytes > emulator::kDeviceBytes - emulator::Allocated()) return cudaErrorMemoryAllocation;
   // The exact size, so that AddressSanitizer sees the end of each buffer.
-  return posix_memalign(data, 256, bytes) == 0 ? cudaSuccess : cudaErrorMemoryAllocation;
+  if (posix_memalign(data, 256, bytes) != 0) return cudaErrorMemoryAllocation;
+  emulator::Remember(*data, bytes, emulator::Place::kDevice);
+  return cudaSuccess;
+}
+cudaError_t cudaMallocHost(void** data, size_t bytes) {
+  if (emulator::ForbiddenInCapture()) return cudaErrorStreamCaptureUnsupported;
+  if (posix_memalign(data, 256, bytes) != 0) return cudaErrorMemoryAllocation;
+  emulator::Remember(*data, bytes, emulator::Place::kPinned);
+  return cudaSuccess;
 }
 cudaError_t cudaFree(void* data) {
+  emulator::RunAllStreams();
+  emulator::Forget(data);
   std::free(data);
   return cudaSuccess;
 }
-cudaError_t cudaMallocHost(void** data, size_t bytes) { return cudaMalloc(data, bytes); }
-cudaError_t cudaFreeHost(void* data) {
-  std::free(data);
-  return cudaSuccess;
-}
-cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpyKind,
-                            cudaStream_t) {
-  std::memcpy(to, from, bytes);
-  return cudaSuccess;
-}
-cudaError_t cudaMemsetAsync(void* to, int value, size_t bytes, cudaStream_t) {
-  std::memset(to, value, bytes);
-  return cudaSuccess;
-}
-cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned) {
-  *stream = nullptr;
-  return cudaSuccess;
-}
-cudaError_t cudaStreamDestroy(cudaStream_t) { return cudaSuccess; }
-cudaError_t cudaStreamSynchronize(cudaStream_t) { return cudaSuccess; }
-cudaError_t cudaStreamWaitEvent(cudaStream_t, cudaEvent_t, unsigned) { return cudaSuccess; }
-cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned) {
-  *event = nullptr;
-  return cudaSuccess;
-}
-cudaError_t cudaEventDestroy(cudaEvent_t) { return cudaSuccess; }
-cudaError_t cudaEventRecord(cudaEvent_t, cudaStream_t) { return cudaSuccess; }
-cudaError_t cudaEventSynchronize(cudaEvent_t) { return cudaSuccess; }
-cudaError_t cudaEventElapsedTime(float* ms, cudaEvent_t, cudaEvent_t) {
-  *ms = 1;
-  return cudaSuccess;
-}
+cudaError_t cudaFreeHost(void* data) { return cudaFree(data); }
 }

@@ -1,59 +1,28 @@
 #!/usr/bin/env bash
-# Runs the tests of the CUDA operators on the emulator, under AddressSanitizer and with addresses
-# checked for alignment: what can be known of the kernels without a GPU. Needs the toolkit's headers
+# Runs the GPU tests on the emulator, under AddressSanitizer and with addresses checked for
+# alignment: what can be known of kernels and executor without a GPU. Needs the toolkit's headers
 # (tools/cuda/fetch_toolchain).
 #
-# usage: tools/cuda/emulator/run_tests.sh [OPERATOR…]     rms_norm, paged_attention, …; default: all
+# usage: tools/cuda/emulator/run_tests.sh [TEST…]     rms_norm_cuda, cuda_executor, …; default: all
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../../.."
 
-out=build/cuda-emulator
-mkdir -p "$out/include/worker/kernels"
-# The emulator's versions of the headers with inline PTX come first in the include path.
-python3 tools/cuda/emulator/translate.py worker/kernels/cuda_math.cuh \
-  "$out/include/worker/kernels/cuda_math.cuh"
-cp tools/cuda/emulator/cuda_mma.cuh "$out/include/worker/kernels/cuda_mma.cuh"
-
-flags=(-std=c++20 -O1 -g1 -w -fsanitize=address,alignment -fno-sanitize-recover=all -I"$out/include" -Itools/cuda/emulator -I.
-  -isystem "${SPILLWAY_CUDA_TOOLKIT:-build/cuda-toolkit}/include")
-launcher=$(command -v ccache || true)
-compile() {  # SOURCE OBJECT
-  [[ $2 -nt $1 && $2 -nt tools/cuda/emulator/cuda_emulator.h &&
-    -z $(find worker/kernels worker/device tests/worker/kernels tests/support "$out/include" \
-      -name '*.h' -newer "$2" -o -name '*.cuh' -newer "$2") ]] && return
-  $launcher g++ "${flags[@]}" -c "$1" -o "$2"
-}
-
-objects=()
-for source in tools/cuda/emulator/emulated_runtime.cc worker/device/{stream,device_memory,cuda_device,cuda_status}.cc \
-  worker/kernels/*_reference.cc worker/kernels/packed_matrix.cc; do
-  object=$out/$(basename "$source" .cc).o
-  compile "$source" "$object"
-  objects+=("$object")
-done
-for source in worker/kernels/*.cu; do
-  name=$(basename "$source" .cu)
-  python3 tools/cuda/emulator/translate.py "$source" "$out/$name.new.cc"
-  cmp -s "$out/$name.new.cc" "$out/$name.cc" || cp "$out/$name.new.cc" "$out/$name.cc"
-  compile "$out/$name.cc" "$out/$name.cu.o"
-  objects+=("$out/$name.cu.o")
-done
-
-operators=("$@")
-if [[ ${#operators[@]} == 0 ]]; then
-  for test in tests/worker/kernels/*_cuda_test.cc; do
-    name=$(basename "$test" _cuda_test.cc)
-    operators+=("$name")
-  done
+build=build/cuda-emulated
+mkdir -p "$build"
+if [[ ! -f $build/build.ninja ]]; then
+  log=$build/configure.log
+  toolkit=${SPILLWAY_CUDA_TOOLKIT:-$PWD/build/cuda-toolkit}
+  cmake --preset cuda-emulated "-DSPILLWAY_CUDA_TOOLKIT=$toolkit" > "$log" 2>&1 ||
+    { cat "$log" >&2; exit 1; }
 fi
-failed=0
-for operator in "${operators[@]}"; do
-  test=tests/worker/kernels/${operator}_cuda_test
-  compile "$test.cc" "$out/${operator}_test.o"
-  g++ -fsanitize=address,alignment -o "$out/${operator}_test" "$out/${operator}_test.o" "${objects[@]}" \
-    -labsl_statusor -labsl_status -labsl_strings -labsl_raw_logging_internal -lgtest_main -lgmock -lgtest
-  # Fibers' stacks are not what AddressSanitizer expects of a return.
-  ASAN_OPTIONS=detect_stack_use_after_return=0:detect_leaks=0 "$out/${operator}_test" \
-    --gtest_brief=1 || failed=1
-done
-exit $failed
+targets=(spillway_gpu_checks)
+only=()
+if [[ $# != 0 ]]; then
+  ninja -C "$build" build.ninja >/dev/null
+  mapfile -t targets < <(ninja -C "$build" -t targets all | sed -n 's/: phony$//p' |
+    grep -E "^worker_.*($(IFS='|'; echo "$*"))(_test)?$" || true)
+  [[ ${#targets[@]} != 0 ]] || { echo "run_tests.sh: no test is called $*" >&2; exit 1; }
+  only=(-R "($(IFS='|'; echo "$*"))(_test)?$")
+fi
+ninja -C "$build" -j "${JOBS:-$(nproc)}" "${targets[@]}" >&2
+ctest --test-dir "$build" -L '^gpu$' "${only[@]}" --output-on-failure --no-tests=error

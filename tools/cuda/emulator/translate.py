@@ -28,17 +28,22 @@ def translate(text):
         end = text.index(">>>", begin)
         statement = max(text.rfind(c, 0, begin) for c in ";{}") + 1
         finish = text.index(";", end)
-        grid, threads = split_arguments(text[begin + 3:end])[:2]
+        grid, threads, _, stream = split_arguments(text[begin + 3:end])
         kernel = text[statement:begin].strip()
-        call = f"\n  emulator::Launch({grid}, {threads}, [&] {{ {kernel}{text[end + 3:finish]}; }})"
+        call = (f"\n  emulator::Launch({grid}, {threads}, {stream}, "
+                f"[=] {{ {kernel}{text[end + 3:finish]}; }})")
         text = text[:statement] + call + text[finish:]
     return '#include "cuda_emulator.h"\n' + text
 
 
 def main():
     source, target = map(pathlib.Path, sys.argv[1:])
+    text = translate(source.read_text())
+    if target.suffix == ".cuh":
+        # A quoted include is looked for beside the file: there the emulator's headers are.
+        text = re.sub(r'#include "worker/kernels/(\w+\.cuh)"', r'#include "\1"', text)
     target.parent.mkdir(parents=True, exist_ok=True)
-    target.write_text(translate(source.read_text()))
+    target.write_text(text)
 
 
 if __name__ == "__main__":
