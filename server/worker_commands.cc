@@ -38,6 +38,9 @@ WorkerCommand CommandFor(const ServedModel& model, const ServeOptions& options,
                        "--threads",        absl::StrCat(options.worker_threads),
                        "--failure-file",   command.failure_path,
                        "--die-with-parent"};
+  if (!options.worker_device.empty()) {
+    command.arguments.insert(command.arguments.end(), {"--device", options.worker_device});
+  }
   if (memory_bytes > 0) {
     command.arguments.insert(command.arguments.end(), {"--memory", absl::StrCat(memory_bytes)});
   }

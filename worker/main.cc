@@ -31,6 +31,8 @@
 #include "grpcpp/security/tls_credentials_options.h"
 #include "worker/cpu_encoder.h"
 #include "worker/cpu_executor.h"
+#include "worker/cuda/make_cuda_executor.h"
+#include "worker/device_choice.h"
 #include "worker/embedding_engine.h"
 #include "worker/embedding_service.h"
 #include "worker/embedding_tokenizer.h"
@@ -55,7 +57,10 @@ struct Flags {
   bool die_with_parent = false;
   int32_t waiting_max = 1024;
   int32_t step_target_ms = 200;  // 0: none
-  CpuExecutorOptions executor;
+  DeviceChoice device;
+  GpuMemoryLimit gpu_memory;
+  int32_t step_tokens_max = 0;  // 0: what the device likes
+  CpuExecutorOptions executor;  // what isn't the CPU's alone holds for GPUs, too
 };
 
 // A text model, ready to run. Immutable once loaded, but for the executor.
@@ -91,6 +96,38 @@ absl::StatusOr<ChatTemplates> ReadChatTemplates(const DecoderFiles& files,
   return templates;
 }
 
+CudaExecutorOptions CudaOptionsOf(const Flags& flags) {
+  CudaExecutorOptions options = {.device = flags.device.cuda_index,
+                                 .running_max = flags.executor.running_max,
+                                 .sequence_tokens_max = flags.executor.sequence_tokens_max,
+                                 .kv_bytes = flags.executor.kv_bytes,
+                                 .memory_share = flags.gpu_memory.share,
+                                 .memory_bytes = flags.gpu_memory.bytes};
+  if (flags.step_tokens_max > 0) options.step_tokens_max = flags.step_tokens_max;
+  return options;
+}
+
+// On a GPU, where the flags want one or leave it open and there is one; else on the CPU.
+absl::StatusOr<std::unique_ptr<Executor>> MakeExecutor(const DecoderFiles& files,
+                                                       const Flags& flags) {
+  using Kind = DeviceChoice::Kind;
+  if (flags.device.kind != Kind::kCpu) {
+    const CudaExecutorOptions options = CudaOptionsOf(flags);
+    const absl::Status usable = CheckCuda(options);
+    if (usable.ok()) return MakeCudaExecutor(files.spec(), files.tensors(), options);
+    if (flags.device.kind == Kind::kCuda) {
+      return absl::Status(usable.code(), absl::StrCat("--device cuda: ", usable.message()));
+    }
+    // A build without CUDA has nothing to tell.
+    if (absl::IsNotFound(usable)) {
+      LogInfo(absl::StrCat("running on the CPU: ", usable.message()));
+    }
+  }
+  CpuExecutorOptions options = flags.executor;
+  if (flags.step_tokens_max > 0) options.step_tokens_max = flags.step_tokens_max;
+  return MakeCpuExecutor(files.spec(), files.tensors(), options);
+}
+
 // The tokenizer and what else is text, from the same files.
 absl::Status LoadText(const DecoderFiles& files, Decoder& decoder) {
   ASSIGN_OR_RETURN(TokenizerSpec spec, files.ReadTokenizer());
@@ -106,10 +143,8 @@ absl::StatusOr<Decoder> LoadDecoder(const DecoderFiles& files, const Flags& flag
   decoder.architecture = files.spec().architecture;
   decoder.hash = files.tensors().HeaderHash();
   decoder.context_tokens_max = files.spec().context_tokens_max;
-  // The weights are repacked by the executor's threads; the vocabulary meanwhile by this one.
-  auto executor = std::async(std::launch::async, [&] {
-    return MakeCpuExecutor(files.spec(), files.tensors(), flags.executor);
-  });
+  // The weights are brought where they run by other threads; the vocabulary meanwhile by this one.
+  auto executor = std::async(std::launch::async, [&] { return MakeExecutor(files, flags); });
   const absl::Status text = LoadText(files, decoder);
   absl::StatusOr<std::unique_ptr<Executor>> made = executor.get();
   RETURN_IF_ERROR(text);
@@ -122,6 +157,9 @@ absl::StatusOr<Encoder> LoadEncoder(const EncoderFiles& files, const Flags& flag
   Encoder encoder;
   encoder.name = flags.model_name;
   encoder.hash = files.tensors().HeaderHash();
+  if (flags.device.kind == DeviceChoice::Kind::kCuda) {
+    return absl::UnimplementedError("--device cuda: embedding models run on the CPU only");
+  }
   ASSIGN_OR_RETURN(encoder.encoder, CpuEncoder::Make(files.spec(), files.tensors(),
                                                      {.threads = flags.executor.threads}));
   ASSIGN_OR_RETURN(TokenizerSpec spec, files.ReadTokenizer());
@@ -356,6 +394,12 @@ absl::Status Serve(Flags flags, const sigset_t& signals) {
   return ServeEncoder(*std::move(encoder), flags, clock, signals);
 }
 
+// What CLI11 wants of a check: why `text` is refused, or nothing.
+template <typename Parser>
+auto CheckedBy(Parser parse) {
+  return [parse](const std::string& text) { return std::string(parse(text).status().message()); };
+}
+
 int Main(int argc, char** argv) {
   Flags flags;
   CLI::App app(
@@ -389,12 +433,26 @@ int Main(int argc, char** argv) {
   authority->needs(certificate);
   app.add_option("--failure-file", flags.failure_file,
                  "File to write into, before ending, why the model can't be loaded");
+  std::string device = "auto";
+  std::string gpu_memory = "0.9";
+  app.add_option("--device", device,
+                 "auto, cpu, cuda or cuda:N. auto: a GPU if there is one that can be used")
+      ->check(CheckedBy(ParseDeviceChoice))
+      ->take_last()
+      ->capture_default_str();
+  app.add_option("--gpu-memory", gpu_memory,
+                 "How full the GPU may get, all programs counted: a share of its memory, or a\n"
+                 "size such as 11.5GiB")
+      ->check(CheckedBy(ParseGpuMemoryLimit))
+      ->take_last()
+      ->capture_default_str();
   app.add_option("--threads", flags.executor.threads, "CPU threads; 0: one a core")
       ->capture_default_str();
   app.add_option(
          "--kv-memory,--kv-bytes", flags.executor.kv_bytes,
          "Memory for the keys and values of past tokens, such as 2GB. Default: 80 % of what\n"
-         "--memory leaves beside the model, at most what all sequences can need")
+         "--memory leaves beside the model (on a GPU all that --gpu-memory leaves), at most\n"
+         "what all sequences can need")
       ->transform(CLI::AsSizeValue(false))
       ->take_last();
   app.add_option("--memory", flags.executor.memory_bytes,
@@ -408,9 +466,9 @@ int Main(int argc, char** argv) {
   app.add_option("--waiting-max", flags.waiting_max, "Sequences that may wait")
       ->check(CLI::Range(1, 1 << 20))
       ->capture_default_str();
-  app.add_option("--step-tokens", flags.executor.step_tokens_max, "Tokens in one step")
-      ->check(CLI::Range(1, 65536))
-      ->capture_default_str();
+  app.add_option("--step-tokens", flags.step_tokens_max,
+                 "Tokens in one step. Default: 512 on the CPU, 2048 on a GPU")
+      ->check(CLI::Range(1, 65536));
   app.add_option(
          "--step-target", flags.step_target_ms,
          "Milliseconds that a step may take while answers are under way, and so the\n"
@@ -424,6 +482,8 @@ int Main(int argc, char** argv) {
   app.add_flag("--die-with-parent", flags.die_with_parent, "End when the parent process ends");
   app.set_version_flag("--version", SPILLWAY_VERSION);
   CLI11_PARSE(app, argc, argv);
+  flags.device = *ParseDeviceChoice(device);
+  flags.gpu_memory = *ParseGpuMemoryLimit(gpu_memory);
 
   if (flags.die_with_parent) prctl(PR_SET_PDEATHSIG, SIGKILL);
   InitLogging("worker", LogLevel::kInfo);

@@ -158,6 +158,11 @@ void AddWorkerOptions(CLI::App& serve, ModelFlags& models, ServeOptions& options
       ->check(CLI::Range(0, 1024).description(""))
       ->type_name("N");
   serve
+      .add_option("--device", options.worker_device,
+                  "What workers run on: auto, cpu, cuda or cuda:N. Default: auto, a GPU if there\n"
+                  "is one that can be used")
+      ->type_name("DEVICE");
+  serve
       .add_option("--worker-binary", options.worker_binary,
                   "The worker program. Default: spillway-worker beside this program")
       ->type_name("PATH");

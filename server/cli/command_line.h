@@ -50,6 +50,7 @@ struct ServeOptions {
   std::vector<std::string> trusted_proxies;  // networks
   std::string data_folder;
   int32_t worker_threads = 0;  // 0: the cores divided by all workers
+  std::string worker_device;   // as spillway-worker's --device has it; empty: its default
   int32_t http_threads = 1;
   std::string worker_binary;
   std::vector<std::string> worker_arguments;  // passed on as they are

@@ -55,6 +55,8 @@ TEST(CommandLineTest, EnvironmentOverridesDefaultsAndFlagsOverrideBoth) {
   const auto explicit_options = std::get<ServeOptions>(
       Parse({"serve", "--model", "m.gguf", "--data-dir", "d", "--threads", "3", "--grace", "0.5"},
             environment));
+  EXPECT_EQ(options.worker_device, "");
+  EXPECT_EQ(std::get<ServeOptions>(Parse({"serve", "--device", "cuda:1"})).worker_device, "cuda:1");
   EXPECT_EQ(explicit_options.models.at(0).path, "m.gguf");
   EXPECT_EQ(explicit_options.data_folder, "d");
   EXPECT_EQ(explicit_options.worker_threads, 3);
