@@ -19,15 +19,13 @@
 
 #include <algorithm>
 #include <array>
-#include <chrono>
 #include <cstdio>
 #include <memory>
-#include <random>
 #include <string>
 #include <vector>
 
 #include "CLI/CLI.hpp"
-#include "common/check.h"
+#include "bench/engine_driver.h"
 #include "worker/cpu_executor.h"
 #include "worker/device/cpu_isa.h"
 
@@ -46,87 +44,6 @@ constexpr int32_t kDecodePosition = 158;
 constexpr int32_t kDecodeTokens = 64;
 constexpr int32_t kStepTokens = 512;
 constexpr int32_t kSequencesMax = 32;
-
-double SecondsNow() {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
-}
-
-// The executor with what a scheduler would hold: slot i has its own blocks.
-class Engine {
- public:
-  Engine(Executor& executor, int32_t positions_max) : executor_(executor) {
-    greedy_.temperature = 0;
-    const int32_t blocks_each = (positions_max + 15) / 16;
-    for (int32_t slot = 0; slot < kSequencesMax; ++slot) {
-      std::vector<BlockId> blocks;
-      for (int32_t i = 0; i < blocks_each; ++i) blocks.push_back(BlockId{slot * blocks_each + i});
-      blocks_.push_back(std::move(blocks));
-    }
-    std::mt19937 random(1);
-    for (int32_t i = 0; i < positions_max; ++i) {
-      tokens_.push_back(static_cast<TokenId>(random() % executor.shape().vocabulary_size));
-    }
-  }
-
-  // Runs the first `count` tokens in `slot` and returns the seconds it took.
-  double Prefill(int32_t slot, int32_t count) {
-    const double start = SecondsNow();
-    for (int32_t begin = 0; begin < count; begin += kStepTokens) {
-      const int32_t size = std::min(kStepTokens, count - begin);
-      StepRow row = RowOf(slot, begin, size);
-      row.slice.samples = begin + size == count;
-      Run({&row, 1});
-    }
-    return SecondsNow() - start;
-  }
-
-  // Decodes kDecodeTokens tokens of slots [0, sequences), each step launched before the last one
-  // is collected, and returns the seconds it took.
-  double Decode(int32_t sequences) {
-    for (int32_t slot = 0; slot < sequences; ++slot) Prefill(slot, kDecodePosition);
-    const double start = SecondsNow();
-    Ticket oldest{};
-    for (int32_t i = 0; i < kDecodeTokens; ++i) {
-      std::vector<StepRow> rows;
-      for (int32_t slot = 0; slot < sequences; ++slot) {
-        StepRow row = RowOf(slot, kDecodePosition + i, 1);
-        row.slice.tokens = {};
-        row.slice.last_token_pending = true;
-        row.slice.samples = true;
-        rows.push_back(row);
-      }
-      const absl::StatusOr<Ticket> ticket = executor_.Launch(rows);
-      CHECK(ticket.ok());
-      if (i > 0) CHECK(executor_.Collect(oldest).ok());
-      oldest = *ticket;
-    }
-    CHECK(executor_.Collect(oldest).ok());
-    return SecondsNow() - start;
-  }
-
- private:
-  StepRow RowOf(int32_t slot, int32_t begin, int32_t count) const {
-    StepRow row;
-    row.slice = {.slot = SlotId{slot},
-                 .begin = begin,
-                 .count = count,
-                 .tokens = std::span(tokens_).subspan(static_cast<size_t>(begin),
-                                                      static_cast<size_t>(count)),
-                 .blocks = blocks_[static_cast<size_t>(slot)]};
-    row.sampling = &greedy_;
-    return row;
-  }
-
-  void Run(std::span<const StepRow> rows) {
-    const absl::StatusOr<Ticket> ticket = executor_.Launch(rows);
-    CHECK(ticket.ok() && executor_.Collect(*ticket).ok());
-  }
-
-  Executor& executor_;
-  SamplingParams greedy_;
-  std::vector<TokenId> tokens_;
-  std::vector<std::vector<BlockId>> blocks_;  // [slots]
-};
 
 // Rates of one kind of work over the repetitions.
 struct Series {
@@ -217,7 +134,7 @@ int Main(const Options& options) {
   const int64_t head_count = int64_t{spec->vocabulary_size} * spec->hidden_size;
   const int32_t threads = options.threads > 0 ? options.threads : UsableCoreCount();
 
-  Engine engine(**executor, positions);
+  EngineDriver engine(**executor, positions, kSequencesMax);
   engine.Prefill(0, options.prompt_tokens);  // touches all memory once
   const int32_t batches[] = {1, 16, 32};
   Series prefill = {"prefill", {}};
@@ -234,7 +151,8 @@ int Main(const Options& options) {
     prefill.tokens_per_second.push_back(options.prompt_tokens /
                                         engine.Prefill(0, options.prompt_tokens));
     for (size_t j = 0; j < 3; ++j) {
-      decode[j].tokens_per_second.push_back(batches[j] * kDecodeTokens / engine.Decode(batches[j]));
+      decode[j].tokens_per_second.push_back(
+          batches[j] * kDecodeTokens / engine.Decode(batches[j], kDecodePosition, kDecodeTokens));
     }
   }
   std::printf("             best t/s  median    GMAC/s     GB/s\n");

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Makes build/bundle: the GPU tests and benches with all they need but the driver, cuBLAS and the C
+# Makes build/bundle: the GPU tests, the tiny models and benches with all they need but the driver, cuBLAS and the C
 # library, to be carried to a machine with a GPU and run there by bundle/run-gpu-checks. What
 # `./dev bundle` runs.
 #
@@ -20,7 +20,7 @@ mapfile -t tests < <(ctest --test-dir build/cuda -L '^gpu$' --show-only=json-v1 
   python3 -c 'import json, sys
 for test in json.load(sys.stdin)["tests"]: print(test["command"][0])')
 [[ ${#tests[@]} -gt 0 ]] || { echo "bundle: ctest knows no gpu test" >&2; exit 1; }
-for program in "${tests[@]}" build/cuda/bin/bench_gpu_kernels; do
+for program in "${tests[@]}" build/cuda/bin/bench_gpu_kernels build/cuda/bin/bench_cuda_engine; do
   strip -o "$bundle/bin/$(basename "$program")" "$program"
 done
 
@@ -32,7 +32,9 @@ done | sort -u | while read -r name path; do
   [[ $name =~ $own ]] || strip -o "$bundle/lib/$name" "$path"
 done
 
+cp -r tests/worker/model/testdata/tiny "$bundle/models"
 install -m 755 tools/cuda/run-gpu-checks "$bundle/run-gpu-checks"
+install -m 644 tools/cuda/torch_yardstick.py "$bundle/torch_yardstick.py"
 commit=$(git rev-parse HEAD 2>/dev/null || echo unknown)
 [[ -z $(git status --porcelain 2>/dev/null) ]] || commit+=-changed
 echo "$commit" > "$bundle/commit"
