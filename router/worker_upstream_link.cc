@@ -22,7 +22,7 @@ absl::Duration ReconnectDelay(const UpstreamLimits& limits, int32_t attempt) {
 }
 
 UpstreamLink::UpstreamLink(ReplicaId id, std::string router_id, const UpstreamLimits& limits)
-    : id_(id), router_id_(std::move(router_id)), limits_(limits) {
+    : router_id_(std::move(router_id)), limits_(limits) {
   status_.snapshot.key.id = id;
   status_.reason = "connecting";
 }

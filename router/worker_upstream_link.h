@@ -130,7 +130,6 @@ class UpstreamLink {
   void TakeLoad(const worker::v1::WorkerLoad& load);
   void Acknowledge(bool had_events, LinkActions& actions);
 
-  const ReplicaId id_;
   const std::string router_id_;
   const UpstreamLimits limits_;
 
