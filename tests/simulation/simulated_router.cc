@@ -171,7 +171,7 @@ void SimulatedUpstream::BreakStream(absl::Duration half_open_max) {
     stream.lost_to_worker = time_.Percent(50);
     stream.lost_to_router = time_.Percent(50);
     Ended(id, "broken", false, late());
-    time_.After(late(), [this, id = id] { worker_.OnGone(id); });
+    time_.After(late(), [this, gone = id] { worker_.OnGone(gone); });
   }
 }
 
@@ -182,7 +182,7 @@ void SimulatedUpstream::Die(bool connections_reset) {
     stream.closed = true;
     stream.lost_to_router = true;
     if (!connections_reset) continue;  // What hears nothing of it must notice the silence.
-    time_.After(Arrival(&stream.to_worker), [this, id = id] { worker_.OnGone(id); });
+    time_.After(Arrival(&stream.to_worker), [this, gone = id] { worker_.OnGone(gone); });
   }
 }
 
