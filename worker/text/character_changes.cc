@@ -8,7 +8,6 @@
 
 #include "worker/text/byte_alphabet.h"
 #include "worker/text/code_point_set.h"
-#include "worker/text/unicode_normalization.h"
 #include "worker/text/unicode_properties.h"
 #include "worker/text/utf8.h"
 
@@ -43,8 +42,10 @@ class CharacterChange : public TextChange {
   const Change change_;
 };
 
-class DecompositionChange : public TextChange {
+class UnicodeChange : public TextChange {
  public:
+  explicit UnicodeChange(UnicodeNormalization::Form form) : form_(form) {}
+
   LabeledText Apply(const LabeledText& text) const override {
     LabeledTextWriter writer(text);
     form_.ForEachSegment(text.text, [&](size_t, size_t end, std::string_view normal) {
@@ -54,7 +55,7 @@ class DecompositionChange : public TextChange {
   }
 
  private:
-  const UnicodeNormalization form_{UnicodeNormalization::Form::kNfd};
+  const UnicodeNormalization form_;
 };
 
 bool IsBetween(char32_t c, char32_t first, char32_t last) { return c >= first && c <= last; }
@@ -123,7 +124,7 @@ void AddBert(const NormalizerStep& step, TextChanges& changes) {
     changes.push_back(std::make_unique<CharacterChange>(SpaceAroundChinese));
   }
   if (step.strip_accents) {
-    changes.push_back(std::make_unique<DecompositionChange>());
+    changes.push_back(MakeUnicodeChange(UnicodeNormalization::Form::kNfd));
     changes.push_back(std::make_unique<CharacterChange>(Dropping(UnicodeBertAccents())));
   }
   if (step.lowercase) changes.push_back(std::make_unique<CharacterChange>(Lowercase));
@@ -151,6 +152,10 @@ void AddCharacterChanges(const NormalizerStep& step, TextChanges& changes) {
     default:
       break;
   }
+}
+
+std::unique_ptr<TextChange> MakeUnicodeChange(UnicodeNormalization::Form form) {
+  return std::make_unique<UnicodeChange>(form);
 }
 
 }  // namespace spillway

@@ -20,22 +20,6 @@ namespace {
 
 using Kind = NormalizerStep::Kind;
 
-class UnicodeChange : public TextChange {
- public:
-  explicit UnicodeChange(UnicodeNormalization::Form form) : form_(form) {}
-
-  LabeledText Apply(const LabeledText& text) const override {
-    LabeledTextWriter writer(text);
-    form_.ForEachSegment(text.text, [&](size_t, size_t end, std::string_view normal) {
-      writer.ReplaceTo(end, normal);
-    });
-    return writer.Finish();
-  }
-
- private:
-  const UnicodeNormalization form_;
-};
-
 class StripChange : public TextChange {
  public:
   StripChange(bool left, bool right) : left_(left), right_(right) {}
@@ -117,16 +101,16 @@ absl::Status AddChanges(const NormalizerStep& step, TextChanges& changes) {
   using Form = UnicodeNormalization::Form;
   switch (step.kind) {
     case Kind::kNfc:
-      changes.push_back(std::make_unique<UnicodeChange>(Form::kNfc));
+      changes.push_back(MakeUnicodeChange(Form::kNfc));
       break;
     case Kind::kNfd:
-      changes.push_back(std::make_unique<UnicodeChange>(Form::kNfd));
+      changes.push_back(MakeUnicodeChange(Form::kNfd));
       break;
     case Kind::kNfkc:
-      changes.push_back(std::make_unique<UnicodeChange>(Form::kNfkc));
+      changes.push_back(MakeUnicodeChange(Form::kNfkc));
       break;
     case Kind::kNfkd:
-      changes.push_back(std::make_unique<UnicodeChange>(Form::kNfkd));
+      changes.push_back(MakeUnicodeChange(Form::kNfkd));
       break;
     case Kind::kStrip:
       changes.push_back(std::make_unique<StripChange>(step.left, step.right));
