@@ -15,6 +15,7 @@
 #include "common/status_macros.h"
 #include "worker/cpu_memory.h"
 #include "worker/device/thread_team.h"
+#include "worker/executor_checks.h"
 #include "worker/kernels/cpu_kernels.h"
 #include "worker/kernels/numerics.h"
 #include "worker/model/decoder.h"
@@ -22,7 +23,6 @@
 #include "worker/model/weights.h"
 #include "worker/sampling/logprob_scorer.h"
 #include "worker/sampling/sampler.h"
-#include "worker/step_row_checks.h"
 
 namespace spillway {
 namespace {
@@ -327,17 +327,8 @@ absl::Status CheckOptions(const ModelSpec& spec, const CpuExecutorOptions& optio
     return absl::InvalidArgumentError(absl::StrCat("block_tokens is ", options.block_tokens,
                                                    "; the CPU kernels need ", kKvBlockTokens));
   }
-  if (options.running_max <= 0 || options.step_tokens_max < options.running_max) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "running_max is ", options.running_max, " and step_tokens_max ", options.step_tokens_max,
-        "; a step must have room for one token of each running sequence"));
-  }
-  if (options.sequence_tokens_max > spec.context_tokens_max) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("sequence_tokens_max is ", options.sequence_tokens_max,
-                     "; the model's context has ", spec.context_tokens_max, " tokens"));
-  }
-  return absl::OkStatus();
+  return CheckExecutorLimits(options.running_max, options.step_tokens_max,
+                             options.sequence_tokens_max, spec.context_tokens_max);
 }
 
 absl::StatusOr<ExecutorShape> ShapeFor(const ModelSpec& spec, const TensorSource& tensors,

@@ -8,7 +8,7 @@
 #include "common/check.h"
 #include "common/status_macros.h"
 #include "worker/device/cuda_device.h"
-#include "worker/step_row_checks.h"
+#include "worker/executor_checks.h"
 
 namespace spillway {
 namespace {

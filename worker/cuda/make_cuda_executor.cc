@@ -13,6 +13,7 @@
 #include "worker/cuda/cuda_memory.h"
 #include "worker/device/cublas.h"
 #include "worker/device/cuda_device.h"
+#include "worker/executor_checks.h"
 #include "worker/kernels/gemm_cublaslt.h"
 #include "worker/kernels/numerics.h"
 #include "worker/model/decoder_tensors.h"
@@ -53,20 +54,6 @@ absl::StatusOr<CudaDevice> FindDevice(const CudaExecutorOptions& options) {
   }
   return absl::NotFoundError(
       absl::StrCat("there is no CUDA device ", options.device, ", only ", devices.size()));
-}
-
-absl::Status CheckOptions(const ModelSpec& spec, const CudaExecutorOptions& options) {
-  if (options.running_max <= 0 || options.step_tokens_max < options.running_max) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "running_max is ", options.running_max, " and step_tokens_max ", options.step_tokens_max,
-        "; a step must have room for one token of each running sequence"));
-  }
-  if (options.sequence_tokens_max > spec.context_tokens_max) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("sequence_tokens_max is ", options.sequence_tokens_max,
-                     "; the model's context has ", spec.context_tokens_max, " tokens"));
-  }
-  return absl::OkStatus();
 }
 
 CudaMemoryOptions MemoryOptionsOf(const CudaExecutorOptions& options, int64_t total_bytes) {
@@ -149,7 +136,8 @@ absl::StatusOr<std::unique_ptr<Executor>> MakeCudaExecutorWith(std::unique_ptr<D
                                                                const ModelSpec& spec,
                                                                const TensorSource& tensors,
                                                                const CudaExecutorOptions& options) {
-  RETURN_IF_ERROR(CheckOptions(spec, options));
+  RETURN_IF_ERROR(CheckExecutorLimits(options.running_max, options.step_tokens_max,
+                                      options.sequence_tokens_max, spec.context_tokens_max));
   ASSIGN_OR_RETURN(const CudaDevice device, FindDevice(options));
   RETURN_IF_ERROR(UseCudaDevice(options.device));
   ASSIGN_OR_RETURN(const CudaDimensions dimensions, CudaDimensions::For(spec));

@@ -1,8 +1,24 @@
-#include "worker/step_row_checks.h"
+#include "worker/executor_checks.h"
 
+#include "absl/strings/str_cat.h"
 #include "common/check.h"
 
 namespace spillway {
+
+absl::Status CheckExecutorLimits(int32_t running_max, int32_t step_tokens_max,
+                                 int32_t sequence_tokens_max, int32_t context_tokens_max) {
+  if (running_max <= 0 || step_tokens_max < running_max) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("running_max is ", running_max, " and step_tokens_max ", step_tokens_max,
+                     "; a step must have room for one token of each running sequence"));
+  }
+  if (sequence_tokens_max > context_tokens_max) {
+    return absl::InvalidArgumentError(absl::StrCat("sequence_tokens_max is ", sequence_tokens_max,
+                                                   "; the model's context has ", context_tokens_max,
+                                                   " tokens"));
+  }
+  return absl::OkStatus();
+}
 
 void CheckStepRow(const StepRow& row, const ExecutorShape& shape) {
   const StepSlice& slice = row.slice;
