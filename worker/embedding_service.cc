@@ -14,11 +14,10 @@
 #include "common/bounded_queue.h"
 #include "grpcpp/grpcpp.h"
 #include "proto/worker.grpc.pb.h"
+#include "worker/worker_service_wire.h"
 
 namespace spillway {
 namespace {
-
-namespace wire = worker::v1;
 
 grpc::Status ToGrpc(const absl::Status& status) {
   return grpc::Status(static_cast<grpc::StatusCode>(status.code()), std::string(status.message()));
@@ -107,13 +106,7 @@ class EmbeddingService::Impl : public wire::Worker::CallbackService {
 grpc::ServerUnaryReactor* EmbeddingService::Impl::Describe(grpc::CallbackServerContext* context,
                                                            const wire::DescribeRequest*,
                                                            wire::WorkerDescription* reply) {
-  reply->set_model_name(info_.model_name);
-  reply->set_model_hash(info_.model_hash);
-  reply->set_numerics_id(info_.numerics_id);
-  reply->set_architecture(info_.architecture);
-  reply->set_device(info_.device);
-  reply->set_build(info_.build);
-  reply->set_instance_id(info_.instance_id);
+  IdentityToWire(info_.identity, *reply);
   reply->set_context_tokens_max(info_.text_tokens_max);
   reply->set_vocabulary_size(info_.vocabulary_size);
   reply->add_capabilities(wire::CAPABILITY_EMBED);

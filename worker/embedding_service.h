@@ -2,10 +2,10 @@
 
 #include <cstdint>
 #include <memory>
-#include <string>
 
 #include "worker/embedding_engine.h"
 #include "worker/embedding_tokenizer.h"
+#include "worker/worker_identity.h"
 
 namespace grpc {
 class Service;
@@ -22,13 +22,7 @@ struct EmbeddingServiceLimits {
 
 // What Describe says.
 struct EmbeddingInfo {
-  std::string model_name;
-  std::string model_hash;
-  std::string numerics_id;
-  std::string architecture;
-  std::string device;
-  std::string build;
-  std::string instance_id;  // another for each process
+  WorkerIdentity identity;
   int32_t text_tokens_max = 0;
   int32_t vocabulary_size = 0;
   int32_t vector_size = 0;

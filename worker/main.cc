@@ -196,13 +196,13 @@ std::string InstanceId(const Clock& clock) {
 
 WorkerInfo InfoFor(const Decoder& decoder, const Flags& flags, std::string instance_id) {
   const ExecutorShape& shape = decoder.executor->shape();
-  return {.model_name = decoder.name,
-          .model_hash = decoder.hash,
-          .numerics_id = decoder.executor->numerics_id(),
-          .architecture = decoder.architecture,
-          .device = decoder.executor->device_name(),
-          .build = SPILLWAY_VERSION,
-          .instance_id = std::move(instance_id),
+  return {.identity = {.model_name = decoder.name,
+                       .model_hash = decoder.hash,
+                       .numerics_id = decoder.executor->numerics_id(),
+                       .architecture = decoder.architecture,
+                       .device = decoder.executor->device_name(),
+                       .build = SPILLWAY_VERSION,
+                       .instance_id = std::move(instance_id)},
           .context_tokens_max = shape.sequence_tokens_max,
           .running_max = shape.running_max,
           .waiting_max = flags.waiting_max,
@@ -214,13 +214,13 @@ WorkerInfo InfoFor(const Decoder& decoder, const Flags& flags, std::string insta
 
 EmbeddingInfo InfoFor(const Encoder& encoder, std::string instance_id) {
   const EncoderSpec& spec = encoder.encoder->spec();
-  return {.model_name = encoder.name,
-          .model_hash = encoder.hash,
-          .numerics_id = encoder.encoder->numerics_id(),
-          .architecture = spec.architecture,
-          .device = encoder.encoder->device_name(),
-          .build = SPILLWAY_VERSION,
-          .instance_id = std::move(instance_id),
+  return {.identity = {.model_name = encoder.name,
+                       .model_hash = encoder.hash,
+                       .numerics_id = encoder.encoder->numerics_id(),
+                       .architecture = spec.architecture,
+                       .device = encoder.encoder->device_name(),
+                       .build = SPILLWAY_VERSION,
+                       .instance_id = std::move(instance_id)},
           .text_tokens_max = spec.text_tokens_max,
           .vocabulary_size = spec.vocabulary_size,
           .vector_size = spec.hidden_size};

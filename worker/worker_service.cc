@@ -120,13 +120,7 @@ void WorkerService::Impl::Connect(EngineLoop& engine) {
 grpc::ServerUnaryReactor* WorkerService::Impl::Describe(grpc::CallbackServerContext* context,
                                                         const wire::DescribeRequest*,
                                                         wire::WorkerDescription* reply) {
-  reply->set_model_name(info_.model_name);
-  reply->set_model_hash(info_.model_hash);
-  reply->set_numerics_id(info_.numerics_id);
-  reply->set_architecture(info_.architecture);
-  reply->set_device(info_.device);
-  reply->set_build(info_.build);
-  reply->set_instance_id(info_.instance_id);
+  IdentityToWire(info_.identity, *reply);
   reply->set_context_tokens_max(info_.context_tokens_max);
   reply->set_running_max(info_.running_max);
   reply->set_waiting_max(info_.waiting_max);
@@ -202,7 +196,7 @@ grpc::ServerUnaryReactor* WorkerService::Impl::Embed(grpc::CallbackServerContext
                                                      const wire::EmbedRequest*, wire::EmbedReply*) {
   grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
   reactor->Finish(grpc::Status(grpc::StatusCode::UNIMPLEMENTED,
-                               info_.model_name + " is not an embedding model"));
+                               info_.identity.model_name + " is not an embedding model"));
   return reactor;
 }
 

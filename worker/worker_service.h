@@ -2,7 +2,6 @@
 
 #include <cstdint>
 #include <memory>
-#include <string>
 
 #include "common/clock.h"
 #include "worker/engine_loop.h"
@@ -10,6 +9,7 @@
 #include "worker/router_session_limits.h"
 #include "worker/sampling/sampling_params.h"
 #include "worker/text/tokenizer.h"
+#include "worker/worker_identity.h"
 
 namespace grpc {
 class Service;
@@ -27,13 +27,7 @@ struct WorkerServiceLimits {
 
 // What Describe says.
 struct WorkerInfo {
-  std::string model_name;
-  std::string model_hash;
-  std::string numerics_id;
-  std::string architecture;
-  std::string device;
-  std::string build;
-  std::string instance_id;  // another for each process
+  WorkerIdentity identity;
   int32_t context_tokens_max = 0;
   int32_t running_max = 0;
   int32_t waiting_max = 0;

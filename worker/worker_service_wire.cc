@@ -200,6 +200,16 @@ void EventToWire(EngineEvent& event, const Tokenizer& tokenizer, wire::SequenceE
   }
 }
 
+void IdentityToWire(const WorkerIdentity& identity, wire::WorkerDescription& to) {
+  to.set_model_name(identity.model_name);
+  to.set_model_hash(identity.model_hash);
+  to.set_numerics_id(identity.numerics_id);
+  to.set_architecture(identity.architecture);
+  to.set_device(identity.device);
+  to.set_build(identity.build);
+  to.set_instance_id(identity.instance_id);
+}
+
 void DefaultsToWire(const SamplingParams& defaults, wire::SamplingParams& to) {
   to.set_temperature(defaults.temperature);
   to.set_top_p(defaults.top_p);

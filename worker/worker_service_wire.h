@@ -9,6 +9,7 @@
 #include "worker/engine_types.h"
 #include "worker/prompt_builder.h"
 #include "worker/text/tokenizer.h"
+#include "worker/worker_identity.h"
 
 namespace spillway {
 
@@ -42,6 +43,9 @@ SpecRefusal RequestFromWire(const wire::GenerateSpec& spec, const SpecContext& c
 
 // Fills `to` but for the sequence id. Moves out of `event`.
 void EventToWire(EngineEvent& event, const Tokenizer& tokenizer, wire::SequenceEvent& to);
+
+// What Describe tells of every worker.
+void IdentityToWire(const WorkerIdentity& identity, wire::WorkerDescription& to);
 
 // What Describe tells: the fields that a spec may leave open.
 void DefaultsToWire(const SamplingParams& defaults, wire::SamplingParams& to);

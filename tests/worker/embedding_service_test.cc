@@ -72,7 +72,7 @@ class ServedEncoder {
                   }
                 }),
         service_(limits,
-                 {.model_name = "counter",
+                 {.identity = {.model_name = "counter"},
                   .text_tokens_max = kTextTokensMax,
                   .vocabulary_size = kByteVocabularySize,
                   .vector_size = kVectorSize},

@@ -53,7 +53,7 @@ SchedulerLimits LimitsOfShape() {
 
 WorkerInfo Info(int32_t context_tokens_max) {
   WorkerInfo info;
-  info.model_name = "alphabet";
+  info.identity.model_name = "alphabet";
   info.context_tokens_max = context_tokens_max;
   return info;
 }

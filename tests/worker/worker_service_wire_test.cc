@@ -113,5 +113,24 @@ TEST_F(WorkerServiceWireTest, DefaultsAreTold) {
   EXPECT_TRUE(told.has_repetition_penalty());
 }
 
+TEST_F(WorkerServiceWireTest, ADescriptionHasTheWholeIdentity) {
+  wire::WorkerDescription description;
+  IdentityToWire({.model_name = "name",
+                  .model_hash = "hash",
+                  .numerics_id = "numerics",
+                  .architecture = "llama",
+                  .device = "cpu",
+                  .build = "1.0",
+                  .instance_id = "7"},
+                 description);
+  EXPECT_EQ(description.model_name(), "name");
+  EXPECT_EQ(description.model_hash(), "hash");
+  EXPECT_EQ(description.numerics_id(), "numerics");
+  EXPECT_EQ(description.architecture(), "llama");
+  EXPECT_EQ(description.device(), "cpu");
+  EXPECT_EQ(description.build(), "1.0");
+  EXPECT_EQ(description.instance_id(), "7");
+}
+
 }  // namespace
 }  // namespace spillway
