@@ -25,16 +25,6 @@ bool IsQuantisation(std::string_view word) {
   return underscore != std::string_view::npos && AllDigits(word.substr(1, underscore - 1));
 }
 
-// Removes "-00001-of-00003".
-std::string_view WithoutPartNumber(std::string_view name) {
-  constexpr size_t kSuffixBytes = 15;
-  if (name.size() < kSuffixBytes) return name;
-  const std::string_view suffix = name.substr(name.size() - kSuffixBytes);
-  const bool is_part = suffix[0] == '-' && AllDigits(suffix.substr(1, 5)) &&
-                       suffix.substr(6, 4) == "-of-" && AllDigits(suffix.substr(10));
-  return is_part ? name.substr(0, name.size() - kSuffixBytes) : name;
-}
-
 // The last part of a path, "c" of "a/b/c" and of "a/b/c/"; what is before it goes to `rest`.
 std::string_view LastPart(std::string_view path, std::string_view& rest) {
   while (path.ends_with('/')) path.remove_suffix(1);
@@ -65,7 +55,7 @@ std::string ModelNameFromPath(std::string_view path) {
   std::transform(file.begin(), file.end(), file.begin(), Lower);
   std::string_view rest = file;
   if (rest.ends_with(".gguf")) rest.remove_suffix(5);
-  rest = WithoutPartNumber(rest);
+  rest.remove_suffix(PartNumberOf(rest).size());
   const size_t last_word = rest.find_last_of(".-");
   if (last_word != std::string_view::npos && IsQuantisation(rest.substr(last_word + 1))) {
     rest = rest.substr(0, last_word);
@@ -82,6 +72,15 @@ std::string ModelNameFromPath(std::string_view path) {
   }
   while (!name.empty() && (name.back() == '-' || name.back() == '.')) name.pop_back();
   return name.empty() ? "model" : name;
+}
+
+std::string_view PartNumberOf(std::string_view name) {
+  constexpr size_t kNumberBytes = 15;
+  if (name.size() < kNumberBytes) return {};
+  const std::string_view number = name.substr(name.size() - kNumberBytes);
+  const bool is_part = number[0] == '-' && AllDigits(number.substr(1, 5)) &&
+                       number.substr(6, 4) == "-of-" && AllDigits(number.substr(10));
+  return is_part ? number : std::string_view();
 }
 
 }  // namespace spillway

@@ -14,4 +14,7 @@ namespace spillway {
 // "hub/models--Qwen--Qwen3-0.6B/snapshots/c1899de".
 std::string ModelNameFromPath(std::string_view path);
 
+// "-00001-of-00003" where a file's name, without ".gguf", ends in the number of a part; else empty.
+std::string_view PartNumberOf(std::string_view name);
+
 }  // namespace spillway

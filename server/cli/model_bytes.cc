@@ -1,9 +1,10 @@
 #include "server/cli/model_bytes.h"
 
-#include <algorithm>
-#include <cctype>
 #include <filesystem>
+#include <optional>
 #include <string_view>
+
+#include "common/model_name.h"
 
 namespace spillway {
 namespace {
@@ -14,28 +15,23 @@ int64_t FileBytes(const std::filesystem::path& file) {
   return error ? int64_t{0} : static_cast<int64_t>(size);
 }
 
-// "NAME-" and "-of-00003.gguf" for "NAME-00002-of-00003.gguf".
-struct PartName {
-  std::string_view begin;
-  std::string_view end;
+// What the parts of one model have in common: "NAME" and "-of-00003" of "NAME-00002-of-00003.gguf".
+struct Parts {
+  std::string_view name;
+  std::string_view count;
+
+  bool operator==(const Parts&) const = default;
 };
 
-bool AllDigits(std::string_view text) {
-  return std::ranges::all_of(text,
-                             [](char c) { return std::isdigit(static_cast<unsigned char>(c)); });
-}
-
-bool ReadPartName(std::string_view name, PartName& part) {
-  constexpr size_t kDigits = 5;
-  constexpr std::string_view kOf = "-of-";
+std::optional<Parts> PartsOf(std::string_view file_name) {
   constexpr std::string_view kSuffix = ".gguf";
-  constexpr size_t kEndSize = kOf.size() + kDigits + kSuffix.size();
-  if (name.size() < 1 + kDigits + kEndSize) return false;
-  part = {.begin = name.substr(0, name.size() - kEndSize - kDigits),
-          .end = name.substr(name.size() - kEndSize)};
-  return part.begin.ends_with('-') && part.end.starts_with(kOf) && part.end.ends_with(kSuffix) &&
-         AllDigits(name.substr(part.begin.size(), kDigits)) &&
-         AllDigits(part.end.substr(kOf.size(), kDigits));
+  constexpr size_t kIndexBytes = 6;  // "-00002"
+  if (!file_name.ends_with(kSuffix)) return std::nullopt;
+  file_name.remove_suffix(kSuffix.size());
+  const std::string_view number = PartNumberOf(file_name);
+  if (number.empty()) return std::nullopt;
+  file_name.remove_suffix(number.size());
+  return Parts{.name = file_name, .count = number.substr(kIndexBytes)};
 }
 
 }  // namespace
@@ -45,17 +41,15 @@ int64_t ModelBytes(const std::string& path) {
   const bool folder = std::filesystem::is_directory(path, error);
   const std::filesystem::path file(path);
   const std::string name = file.filename().string();
-  PartName part;
-  if (!folder && !ReadPartName(name, part)) return FileBytes(file);
+  const std::optional<Parts> parts = folder ? std::nullopt : PartsOf(name);
+  if (!folder && !parts.has_value()) return FileBytes(file);
 
   std::filesystem::path parent = folder ? file : file.parent_path();
   if (parent.empty()) parent = ".";
   int64_t bytes = 0;
   for (const auto& entry : std::filesystem::directory_iterator(parent, error)) {
     const std::string other_name = entry.path().filename().string();
-    PartName other;
-    const bool belongs = folder || (ReadPartName(other_name, other) && other.begin == part.begin &&
-                                    other.end == part.end);
+    const bool belongs = folder || PartsOf(other_name) == parts;
     if (belongs && entry.is_regular_file(error)) bytes += FileBytes(entry.path());
   }
   return bytes;

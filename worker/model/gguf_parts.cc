@@ -60,11 +60,6 @@ absl::StatusOr<Place> PlaceOf(const GgufHeader& header) {
   return place;
 }
 
-// "-00002-of-00003.gguf" for the second of three.
-std::string SuffixOf(int64_t index, int64_t count) {
-  return absl::StrFormat("-%05d-of-%05d.gguf", index + 1, count);
-}
-
 absl::StatusOr<GgufPart> OpenFile(const std::string& path) {
   GgufPart part;
   ASSIGN_OR_RETURN(part.file, MappedFile::Open(path));
@@ -108,6 +103,10 @@ absl::Status CheckTensors(const std::string& path, const std::vector<GgufPart>& 
 
 }  // namespace
 
+std::string GgufPartSuffix(int64_t index, int64_t count) {
+  return absl::StrFormat("-%05d-of-%05d.gguf", index + 1, count);
+}
+
 absl::StatusOr<std::vector<GgufPart>> OpenGgufParts(const std::string& path) {
   std::vector<GgufPart> parts;
   ASSIGN_OR_RETURN(GgufPart first_part, OpenFile(path));
@@ -115,7 +114,7 @@ absl::StatusOr<std::vector<GgufPart>> OpenGgufParts(const std::string& path) {
   const absl::StatusOr<Place> first = PlaceOf(parts[0].header);
   if (!first.ok()) return Named(path, first.status());
   if (first->count == 1) return parts;
-  const std::string suffix = SuffixOf(first->index, first->count);
+  const std::string suffix = GgufPartSuffix(first->index, first->count);
   if (!path.ends_with(suffix)) {
     return Invalid(path, absl::StrCat("GGUF: the file is part ", first->index + 1, " of ",
                                       first->count, ", but its name doesn't end in ", suffix,
@@ -125,11 +124,11 @@ absl::StatusOr<std::vector<GgufPart>> OpenGgufParts(const std::string& path) {
   if (first->index != 0) {
     return Invalid(path,
                    absl::StrCat("GGUF: the file is part ", first->index + 1, " of ", first->count,
-                                "; give the first, ", prefix, SuffixOf(0, first->count)));
+                                "; give the first, ", prefix, GgufPartSuffix(0, first->count)));
   }
   for (int64_t index = 1; index < first->count; ++index) {
     ASSIGN_OR_RETURN(GgufPart part,
-                     OpenPart(prefix + SuffixOf(index, first->count), index, *first));
+                     OpenPart(prefix + GgufPartSuffix(index, first->count), index, *first));
     parts.push_back(std::move(part));
   }
   RETURN_IF_ERROR(CheckTensors(path, parts, first->tensors));

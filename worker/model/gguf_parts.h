@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <span>
 #include <string>
@@ -18,6 +19,9 @@ struct GgufPart {
   std::span<const std::byte> bytes;
   GgufHeader header;
 };
+
+// "-00002-of-00003.gguf" for `index` 1 of 3.
+std::string GgufPartSuffix(int64_t index, int64_t count);
 
 // The files of the model whose first one is `path`: one, or as many as its metadata says.
 //

@@ -7,11 +7,11 @@
 #include "absl/status/status.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 #include "common/status_macros.h"
 #include "worker/model/gguf.h"
 #include "worker/model/gguf_encoder.h"
+#include "worker/model/gguf_parts.h"
 #include "worker/model/gguf_tokenizer.h"
 #include "worker/model/hf_config.h"
 #include "worker/model/hf_decoder_tensors.h"
@@ -148,13 +148,12 @@ absl::StatusOr<ModelFiles> OpenGguf(const std::string& path) {
 
 // Whether sorted names are all parts of one model: "NAME-00001-of-00003.gguf" and so on.
 bool ArePartsOfOne(const std::vector<std::string>& names) {
-  constexpr std::string_view kEnd = "-00001-of-00001.gguf";
-  if (names.front().size() < kEnd.size()) return false;
-  const std::string name = names.front().substr(0, names.front().size() - kEnd.size());
-  for (size_t i = 0; i < names.size(); ++i) {
-    if (names[i] != absl::StrFormat("%s-%05d-of-%05d.gguf", name, i + 1, names.size())) {
-      return false;
-    }
+  const auto count = static_cast<int64_t>(names.size());
+  const std::string first = GgufPartSuffix(0, count);
+  if (!names.front().ends_with(first)) return false;
+  const std::string name = names.front().substr(0, names.front().size() - first.size());
+  for (int64_t i = 0; i < count; ++i) {
+    if (names[static_cast<size_t>(i)] != name + GgufPartSuffix(i, count)) return false;
   }
   return true;
 }
