@@ -88,7 +88,7 @@ class NginxTest : public ::testing::TestWithParam<const char*> {
                                    {"127.0.0.1:8080", "127.0.0.1:" + server_port},
                                    {"/etc/nginx/ssl/example.com", folder_.Path("cert")},
                                    {"/etc/nginx/ssl/llm.example.com", folder_.Path("cert")}});
-    CHECK(server.find("443") == std::string::npos);
+    CHECK(server.find("listen 443") == std::string::npos);
     CHECK(server.find("/etc/nginx/ssl") == std::string::npos);
     const std::string temporary = folder_.Path("nginx");
     std::ofstream(folder_.Path("nginx.conf"))

@@ -4,10 +4,13 @@ import selectors
 import socket
 import struct
 import threading
+import time
+
+SETTLE_SECONDS = 0.02  # what was let through is read before the connection goes
 
 
 class CuttingProxy:
-    """Forwards 127.0.0.1:`port` to `target` ("host:port") until stop()."""
+    """Forwards its address to `target` ("host:port") until stop()."""
 
     def __init__(self, target):
         host, port = target.rsplit(":", 1)
@@ -18,6 +21,8 @@ class CuttingProxy:
         self._lock = threading.Lock()
         self._pairs = []
         self._stopped = False
+        self._answer_bytes_max = None
+        self._answered = 0  # by the newest connection, since cut_after() if that came later
         threading.Thread(target=self._accept, daemon=True).start()
 
     def cut(self):
@@ -27,6 +32,13 @@ class CuttingProxy:
         for pair in pairs:
             for end in pair:
                 _reset(end)
+
+    def cut_after(self, answer_bytes):
+        """From now on a connection is reset when so much of the target's answer has gone through
+        it: how often that happens depends on what is sent, not on how fast. For one connection at
+        a time."""
+        self._answered = 0
+        self._answer_bytes_max = answer_bytes
 
     def stop(self):
         self._stopped = True
@@ -47,7 +59,31 @@ class CuttingProxy:
             with self._lock:
                 self.connections += 1
                 self._pairs.append((client, server))
-            threading.Thread(target=_forward, args=(client, server), daemon=True).start()
+            threading.Thread(target=self._forward, args=(client, server), daemon=True).start()
+
+    def _forward(self, client, server):
+        other = {client: server, server: client}
+        self._answered = 0
+        with selectors.DefaultSelector() as selector:
+            try:
+                for end in other:
+                    selector.register(end, selectors.EVENT_READ)
+                while self._answer_bytes_left() > 0:
+                    for key, _ in selector.select():
+                        answers = key.fileobj is server
+                        data = key.fileobj.recv(self._answer_bytes_left() if answers else 65536)
+                        if not data:
+                            raise ConnectionError
+                        other[key.fileobj].sendall(data)
+                        self._answered += len(data) if answers else 0
+                time.sleep(SETTLE_SECONDS)
+            except (OSError, ValueError):  # the other side's end, or cut()
+                pass
+            for end in other:
+                _reset(end)
+
+    def _answer_bytes_left(self):
+        return 65536 if self._answer_bytes_max is None else self._answer_bytes_max - self._answered
 
 
 def _reset(end):
@@ -58,20 +94,3 @@ def _reset(end):
     except OSError:
         pass
     end.close()
-
-
-def _forward(client, server):
-    other = {client: server, server: client}
-    with selectors.DefaultSelector() as selector:
-        try:
-            for end in other:
-                selector.register(end, selectors.EVENT_READ)
-            while True:
-                for key, _ in selector.select():
-                    data = key.fileobj.recv(65536)
-                    if not data:
-                        raise ConnectionError
-                    other[key.fileobj].sendall(data)
-        except (OSError, ValueError):  # the other side's end, or cut()
-            for end in other:
-                _reset(end)
