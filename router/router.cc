@@ -169,6 +169,7 @@ void RouterImpl::OnReplicaChanged(ReplicaId id) {
   if (ready) first_ready_.try_emplace(status.model_name, clock_.WallNow());
   if (found->was_ready == ready) return;
   found->was_ready = ready;
+  if (shut_down_) return;  // It is our own doing.
   if (ready) {
     LogInfo(absl::StrCat("replica ", found->name, " is ready and serves ", status.model_name));
   } else {

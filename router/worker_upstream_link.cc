@@ -330,6 +330,7 @@ void UpstreamLink::Stop(LinkActions& actions) {
   if (attach_.has_value()) BreakCall(actions);
   LoseAll(actions);
   state_ = State::kStopped;
+  status_.reason = "this server has ended its connection";
 }
 
 }  // namespace spillway

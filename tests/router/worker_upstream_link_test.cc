@@ -330,6 +330,8 @@ TEST_F(UpstreamLinkTest, StopEndsItForGood) {
   EXPECT_THAT(TakeEvents(), ElementsAre("7 lost"));
   EXPECT_EQ(Take<BreakAction>().size(), 1u);
   EXPECT_EQ(link_.next_tick(), absl::InfiniteFuture());
+  EXPECT_FALSE(ready());
+  EXPECT_EQ(link_.status().reason, "this server has ended its connection");
   actions_.clear();
   End();
   Tick(absl::Hours(1));
