@@ -24,6 +24,7 @@
 #include "common/clock.h"
 #include "common/logging.h"
 #include "common/status_macros.h"
+#include "common/tls/tls_files.h"
 #include "server/auth/token.h"
 #include "server/cli/chat_command.h"
 #include "server/cli/command_line.h"
@@ -117,6 +118,10 @@ absl::Status Serve(const ServeOptions& options) {
                    ReadTokenHashes(options.token_sha256, options.token_sha256_file));
   if (!options.tls_certificate.empty()) {
     ASSIGN_OR_RETURN(parts.tls, TlsCredentials::Load({options.tls_certificate, options.tls_key}));
+  }
+  if (!options.worker_tls_certificate.empty()) {
+    RETURN_IF_ERROR(CheckTlsFiles({options.worker_tls_certificate, options.worker_tls_key},
+                                  options.worker_tls_authority));
   }
   // Large buffers go back to the system when they are freed: else glibc learns to keep them, and a
   // burst of slow clients would stay in our resident memory for ever.

@@ -24,6 +24,7 @@
 #include "common/model_name.h"
 #include "common/quantities.h"
 #include "common/status_macros.h"
+#include "common/tls/tls_files.h"
 #include "grpcpp/grpcpp.h"
 #include "grpcpp/health_check_service_interface.h"
 #include "grpcpp/security/server_credentials.h"
@@ -50,9 +51,8 @@ struct Flags {
   std::string model;
   std::string model_name;
   std::string listen = "unix:spillway-worker.sock";
-  std::string tls_certificate;  // PEM files; all or none
-  std::string tls_key;
-  std::string tls_authority;
+  TlsFiles tls;               // all three or none
+  std::string tls_authority;  // PEM file
   std::string failure_file;
   bool die_with_parent = false;
   int32_t waiting_max = 1024;
@@ -275,10 +275,10 @@ struct Listener {
 
 // Looks every few seconds whether the files have changed.
 std::shared_ptr<grpc::ServerCredentials> CredentialsFor(const Flags& flags) {
-  if (flags.tls_certificate.empty()) return grpc::InsecureServerCredentials();
+  if (flags.tls.certificate.empty()) return grpc::InsecureServerCredentials();
   grpc::experimental::TlsServerCredentialsOptions options(
       std::make_shared<grpc::experimental::FileWatcherCertificateProvider>(
-          flags.tls_key, flags.tls_certificate, flags.tls_authority, /*refresh_interval_sec=*/2));
+          flags.tls.key, flags.tls.certificate, flags.tls_authority, /*refresh_interval_sec=*/2));
   options.watch_root_certs();
   options.watch_identity_key_cert_pairs();
   options.set_cert_request_type(GRPC_SSL_REQUEST_AND_REQUIRE_CLIENT_CERTIFICATE_AND_VERIFY);
@@ -364,6 +364,12 @@ absl::Status ServeEncoder(Encoder model, const Flags& flags, const Clock& clock,
 }
 
 absl::Status Serve(Flags flags, const sigset_t& signals) {
+  if (!flags.tls.certificate.empty()) {
+    if (absl::Status usable = CheckTlsFiles(flags.tls, flags.tls_authority); !usable.ok()) {
+      TellFailure(flags, usable);
+      return usable;
+    }
+  }
   const SystemClock clock;
   const absl::Time begun = clock.Now();
   FindMemory(flags.executor);
@@ -414,13 +420,13 @@ int Main(int argc, char** argv) {
       ->capture_default_str();
   auto* const certificate =
       app.add_option(
-             "--tls-cert", flags.tls_certificate,
+             "--tls-cert", flags.tls.certificate,
              "PEM file with this worker's certificate, for the host of --listen and of the\n"
              "router's --worker. With it, only routers that show a certificate of --tls-ca\n"
              "get an answer. New files are taken up within seconds")
           ->check(CLI::ExistingFile)
           ->type_name("FILE");
-  auto* const key = app.add_option("--tls-key", flags.tls_key, "PEM file with its key")
+  auto* const key = app.add_option("--tls-key", flags.tls.key, "PEM file with its key")
                         ->check(CLI::ExistingFile)
                         ->type_name("FILE");
   auto* const authority =
@@ -432,7 +438,7 @@ int Main(int argc, char** argv) {
   key->needs(certificate);
   authority->needs(certificate);
   app.add_option("--failure-file", flags.failure_file,
-                 "File to write into, before ending, why the model can't be loaded");
+                 "File to write into, before ending, why the model can't be served");
   std::string device = "auto";
   std::string gpu_memory = "0.9";
   app.add_option("--device", device,

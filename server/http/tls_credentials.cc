@@ -1,13 +1,8 @@
 #include "server/http/tls_credentials.h"
 
-#include <openssl/err.h>
 #include <openssl/ssl.h>
 #include <openssl/x509.h>
-#include <unistd.h>
 
-#include <cerrno>
-#include <cstring>
-#include <string_view>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -22,20 +17,6 @@ constexpr char kCiphers[] =
     "ECDHE-ECDSA-AES256-GCM-SHA384:ECDHE-RSA-AES256-GCM-SHA384:"
     "ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-RSA-CHACHA20-POLY1305";
 
-// Why OpenSSL's last call failed; empties its queue of errors.
-std::string LastError() {
-  const unsigned long code = ::ERR_peek_last_error();
-  ::ERR_clear_error();
-  const char* reason = code == 0 ? nullptr : ::ERR_reason_error_string(code);
-  return reason == nullptr ? "unknown error" : reason;
-}
-
-absl::Status CheckReadable(const std::string& path, std::string_view what) {
-  if (::access(path.c_str(), R_OK) == 0) return absl::OkStatus();
-  return absl::NotFoundError(absl::StrCat("can't read the TLS ", std::string(what), " ", path, ": ",
-                                          std::strerror(errno)));
-}
-
 // Takes HTTP/1.1 of what the client offers; one that wants only HTTP/2 is told so by an alert.
 int SelectProtocol(SSL*, const unsigned char** out, unsigned char* out_length,
                    const unsigned char* offered, unsigned int offered_length, void*) {
@@ -49,14 +30,11 @@ int SelectProtocol(SSL*, const unsigned char** out, unsigned char* out_length,
   return SSL_TLSEXT_ERR_OK;
 }
 
-// A key with a passphrase can't be read without a person; without this OpenSSL would ask one.
-int NoPassphrase(char*, int, int, void*) { return -1; }
-
 absl::StatusOr<TlsCredentials::Context> MakeContext() {
   TlsCredentials::Context context(::SSL_CTX_new(::TLS_server_method()), ::SSL_CTX_free);
   if (context == nullptr || ::SSL_CTX_set_min_proto_version(context.get(), TLS1_2_VERSION) != 1 ||
       ::SSL_CTX_set_cipher_list(context.get(), kCiphers) != 1) {
-    return absl::UnavailableError(absl::StrCat("OpenSSL can't speak TLS: ", LastError()));
+    return absl::UnavailableError(absl::StrCat("OpenSSL can't speak TLS: ", LastOpenSslError()));
   }
   // The end of a request's body is told by its framing, so the end of the connection needs no
   // close_notify to be believed.
@@ -69,7 +47,6 @@ absl::StatusOr<TlsCredentials::Context> MakeContext() {
                                         SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
   ::SSL_CTX_set_session_cache_mode(context.get(), SSL_SESS_CACHE_OFF);
   ::SSL_CTX_set_alpn_select_cb(context.get(), SelectProtocol, nullptr);
-  ::SSL_CTX_set_default_passwd_cb(context.get(), NoPassphrase);
   return context;
 }
 
@@ -80,30 +57,8 @@ absl::Time TimeOf(const ASN1_TIME* time) {
 }
 
 absl::StatusOr<TlsCredentials::Context> ReadFiles(const TlsFiles& files) {
-  RETURN_IF_ERROR(CheckReadable(files.certificate, "certificate"));
-  RETURN_IF_ERROR(CheckReadable(files.key, "key"));
   ASSIGN_OR_RETURN(TlsCredentials::Context context, MakeContext());
-  ::ERR_clear_error();
-  if (::SSL_CTX_use_certificate_chain_file(context.get(), files.certificate.c_str()) != 1) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        files.certificate, " holds no certificate that can be used (", LastError(),
-        "). It must be PEM, beginning with -----BEGIN CERTIFICATE-----, the server's own first"));
-  }
-  if (::SSL_CTX_use_PrivateKey_file(context.get(), files.key.c_str(), SSL_FILETYPE_PEM) != 1) {
-    const unsigned long code = ::ERR_peek_last_error();
-    const bool mismatch =
-        ERR_GET_LIB(code) == ERR_LIB_X509 && (ERR_GET_REASON(code) == X509_R_KEY_VALUES_MISMATCH ||
-                                              ERR_GET_REASON(code) == X509_R_KEY_TYPE_MISMATCH);
-    if (mismatch) {
-      ::ERR_clear_error();
-      return absl::InvalidArgumentError(absl::StrCat(
-          "the key ", files.key, " is not the one of the certificate ", files.certificate));
-    }
-    return absl::InvalidArgumentError(
-        absl::StrCat(files.key, " holds no key that can be used (", LastError(),
-                     "). It must be PEM, without a passphrase: openssl pkey -in FILE -out NEW "
-                     "takes one off"));
-  }
+  RETURN_IF_ERROR(UseTlsFiles(context.get(), files));
   return context;
 }
 

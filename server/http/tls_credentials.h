@@ -9,15 +9,11 @@
 #include "absl/time/time.h"
 #include "common/file_stamp.h"
 #include "common/mutex.h"
+#include "common/tls/tls_files.h"
 
 struct ssl_ctx_st;  // OpenSSL's SSL_CTX
 
 namespace spillway {
-
-struct TlsFiles {
-  std::string certificate;  // PEM: the server's own first, then those between it and a root
-  std::string key;          // PEM, without a passphrase
-};
 
 // A server's certificate and key, and with them how TLS is spoken: versions 1.2 and 1.3, ciphers
 // with forward secrecy and authenticated encryption, HTTP/1.1 by ALPN, no renegotiation, no
@@ -29,9 +25,7 @@ class TlsCredentials {
  public:
   using Context = std::shared_ptr<ssl_ctx_st>;
 
-  // NOT_FOUND           a file can't be read
-  // INVALID_ARGUMENT    it holds no certificate or key, or they don't belong together; the message
-  //                     says which, and what to do
+  // NOT_FOUND, INVALID_ARGUMENT as UseTlsFiles().
   static absl::StatusOr<std::unique_ptr<TlsCredentials>> Load(TlsFiles files);
 
   const TlsFiles& files() const { return files_; }

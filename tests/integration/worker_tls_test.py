@@ -5,7 +5,7 @@ import subprocess
 import pytest
 
 from answers import CHAT
-from spillway_process import READY_SECONDS_MAX, WorkerProcess, wait_until
+from spillway_process import BINARY, READY_SECONDS_MAX, WorkerProcess, wait_until
 
 BODY = {"messages": [{"role": "user", "content": "Hello"}], "temperature": 0, "max_tokens": 4}
 
@@ -111,3 +111,20 @@ def test_half_a_set_of_files_is_named(authority, tmp_path):
     worker = WorkerProcess(tmp_path / "log", "127.0.0.1:0", *files("", folder)[:4])
     assert worker.wait_exit() != 0
     assert "--tls-ca" in worker.log()
+
+
+@pytest.mark.parametrize("part, named", [("cert", "cert.pem holds no certificate"),
+                                         ("key", "key.pem holds no key"),
+                                         ("ca", "ca.pem holds no root certificate")])
+def test_files_that_hold_nonsense_are_named(authority, tmp_path, part, named):
+    folder = authority.issue(tmp_path / "ours")
+    (folder / f"{part}.pem").write_text("nonsense")
+    worker = WorkerProcess(tmp_path / "log", "127.0.0.1:0", *files("", folder))
+    assert worker.wait_exit() == 1
+    assert named in worker.log()
+    server = subprocess.run(
+        [BINARY, "serve", "--worker", "127.0.0.1:1", "--listen", "127.0.0.1:0", "--data-dir",
+         tmp_path / "data", *files("worker-", folder)], capture_output=True, text=True, timeout=60,
+        check=False)
+    assert server.returncode == 1
+    assert named in server.stderr
