@@ -91,6 +91,7 @@ FrontDoor::FrontDoor(const ServeOptions& options, RuntimeFolder folder, Parts pa
       tls_(parts.tls),
       worker_commands_(WorkerCommands(options, folder_.path())),
       token_hashes_read_(StampOf(options.token_sha256_file)),
+      token_hashes_seen_(token_hashes_read_),
       server_(ServerOptions(parts), clock_, metrics_),
       router_(MakeRouter(RouterLimits(), clock_, metrics_, std::nullopt,
                          {.certificate = options.worker_tls_certificate,
@@ -217,7 +218,10 @@ void FrontDoor::OnSignal(int signal) {
 void FrontDoor::ReloadFiles(bool forced) {
   if (tls_ != nullptr && (forced || tls_->HaveChanged())) ReloadTls();
   if (options_.token_sha256_file.empty()) return;
-  if (forced || StampOf(options_.token_sha256_file) != token_hashes_read_) ReloadTokenHashes();
+  // As of the certificates: what is being written is left to stand still first.
+  const FileStamp now = StampOf(options_.token_sha256_file);
+  const bool still = now == std::exchange(token_hashes_seen_, now);
+  if (forced || (still && now != token_hashes_read_)) ReloadTokenHashes();
 }
 
 void FrontDoor::ReloadTls() {

@@ -86,7 +86,8 @@ class FrontDoor {
   RuntimeFolder folder_;
   const std::shared_ptr<TlsCredentials> tls_;
   const std::vector<WorkerCommand> worker_commands_;
-  FileStamp token_hashes_read_;
+  FileStamp token_hashes_read_;  // of the file as it was last read, whatever came of it
+  FileStamp token_hashes_seen_;  // a refresh ago
   // In this order: shards go before the router, the router before the threads that it posts to.
   HttpServer server_;
   std::unique_ptr<Router> router_;

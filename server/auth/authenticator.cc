@@ -22,7 +22,6 @@ std::string_view Prefix(std::string_view sha256_hex) { return sha256_hex.substr(
 
 Authenticator::Authenticator(const std::vector<std::string>& fixed_sha256_hex) {
   SetFixed(fixed_sha256_hex);
-  Update({});
 }
 
 void Authenticator::SetFixed(const std::vector<std::string>& fixed_sha256_hex) {
@@ -31,13 +30,20 @@ void Authenticator::SetFixed(const std::vector<std::string>& fixed_sha256_hex) {
     CHECK(IsSha256Hex(hash));
     fixed_.push_back({absl::AsciiStrToLower(hash), "default", "default"});
   }
+  Publish();
 }
 
 void Authenticator::Update(const std::vector<TokenRecord>& tokens) {
-  auto entries = std::make_shared<Entries>(fixed_);
+  stored_.clear();
   for (const TokenRecord& token : tokens) {
-    if (!token.revoked) entries->push_back({token.sha256_hex, token.tenant, token.name});
+    if (!token.revoked) stored_.push_back({token.sha256_hex, token.tenant, token.name});
   }
+  Publish();
+}
+
+void Authenticator::Publish() {
+  auto entries = std::make_shared<Entries>(fixed_);
+  entries->insert(entries->end(), stored_.begin(), stored_.end());
   std::sort(entries->begin(), entries->end(),
             [](const Entry& a, const Entry& b) { return a.sha256_hex < b.sha256_hex; });
   MutexLock lock(mutex_);

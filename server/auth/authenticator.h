@@ -22,9 +22,9 @@ class Authenticator {
   // `fixed_sha256_hex` are valid besides the store's, for the tenant "default".
   explicit Authenticator(const std::vector<std::string>& fixed_sha256_hex);
 
-  // The fixed ones from the next Update() on. Call on the thread that calls it.
-  void SetFixed(const std::vector<std::string>& fixed_sha256_hex);
-  // The store's tokens from now on; revoked ones are left out.
+  // Both from now on, each beside what the other said last; call them on one thread.
+  void SetFixed(const std::vector<std::string>& fixed_sha256_hex) EXCLUDES(mutex_);
+  // The store's tokens; revoked ones are left out.
   void Update(const std::vector<TokenRecord>& tokens) EXCLUDES(mutex_);
 
   // nullopt for a token that isn't valid. Digests are compared in constant time.
@@ -42,8 +42,12 @@ class Authenticator {
   using Entries = std::vector<Entry>;  // ordered by sha256_hex
 
   std::shared_ptr<const Entries> Snapshot() const EXCLUDES(mutex_);
+  void Publish() EXCLUDES(mutex_);
 
-  Entries fixed_;  // touched by the thread that updates only
+  // Touched by the thread that updates only.
+  Entries fixed_;
+  Entries stored_;
+
   mutable Mutex mutex_;
   std::shared_ptr<const Entries> entries_ GUARDED_BY(mutex_);
 };

@@ -11,6 +11,7 @@
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "common/check.h"
+#include "common/status_macros.h"
 
 namespace spillway {
 namespace {
@@ -22,6 +23,13 @@ std::string RandomHex() {
   CHECK(RAND_bytes(bytes.data(), static_cast<int>(bytes.size())) == 1);
   return absl::BytesToHexString(
       absl::string_view(reinterpret_cast<const char*>(bytes.data()), bytes.size()));
+}
+
+// Doesn't repeat it: it may be a token that was taken for its hash.
+absl::Status CheckHash(const std::string& hash, const std::string& where) {
+  if (IsSha256Hex(hash)) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat(
+      where, ": a token's SHA-256 has 64 hex digits; this has ", hash.size(), " characters"));
 }
 
 }  // namespace
@@ -45,19 +53,17 @@ bool IsSha256Hex(std::string_view text) {
 
 absl::StatusOr<std::vector<std::string>> ReadTokenHashes(std::vector<std::string> hashes,
                                                          const std::string& path) {
-  if (!path.empty()) {
-    std::ifstream file(path);
-    if (!file) return absl::NotFoundError(absl::StrCat("can't read --token-sha256-file ", path));
-    for (std::string line; std::getline(file, line);) {
-      absl::StripAsciiWhitespace(&line);
-      if (!line.empty()) hashes.push_back(line);
-    }
-  }
-  for (const std::string& hash : hashes) {
-    if (!IsSha256Hex(hash)) {
-      return absl::InvalidArgumentError(absl::StrCat(
-          "a token's SHA-256 has 64 hex digits; this has ", hash.size(), " characters"));
-    }
+  for (const std::string& hash : hashes) RETURN_IF_ERROR(CheckHash(hash, "--token-sha256"));
+  if (path.empty()) return hashes;
+  std::ifstream file(path);
+  if (!file) return absl::NotFoundError(absl::StrCat("can't read --token-sha256-file ", path));
+  int line_number = 0;
+  for (std::string line; std::getline(file, line);) {
+    ++line_number;
+    absl::StripAsciiWhitespace(&line);
+    if (line.empty()) continue;
+    RETURN_IF_ERROR(CheckHash(line, absl::StrCat(path, ", line ", line_number)));
+    hashes.push_back(line);
   }
   return hashes;
 }

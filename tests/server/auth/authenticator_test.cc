@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "server/auth/token.h"
 #include "tests/support/socket_dir.h"
@@ -48,18 +49,21 @@ TEST(TokenTest, HashesAreReadFromAFile) {
   const auto hashes = ReadTokenHashes({Sha256Hex("c")}, path);
   ASSERT_TRUE(hashes.ok());
   EXPECT_EQ(*hashes, (std::vector<std::string>{Sha256Hex("c"), Sha256Hex("a"), Sha256Hex("b")}));
-  std::ofstream(path) << "nonsense";
-  EXPECT_EQ(ReadTokenHashes({}, path).status().code(), absl::StatusCode::kInvalidArgument);
+  std::ofstream(path) << Sha256Hex("a") << "\n\nnonsense";
+  const absl::Status nonsense = ReadTokenHashes({}, path).status();
+  EXPECT_EQ(nonsense.code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_THAT(std::string(nonsense.message()), testing::HasSubstr(path + ", line 3: "));
   EXPECT_EQ(ReadTokenHashes({}, folder.Path("gone")).status().code(), absl::StatusCode::kNotFound);
 }
 
 TEST(AuthenticatorTest, FixedTokensCanBeReplaced) {
   Authenticator authenticator({Sha256Hex("old")});
   EXPECT_TRUE(authenticator.Check("old").has_value());
+  authenticator.Update({Record("stored", "alice")});
   authenticator.SetFixed({Sha256Hex("new")});
-  authenticator.Update({});
   EXPECT_FALSE(authenticator.Check("old").has_value());
   EXPECT_TRUE(authenticator.Check("new").has_value());
+  EXPECT_TRUE(authenticator.Check("stored").has_value());
 }
 
 TEST(AuthenticatorTest, FindsTheTenantOfAToken) {
