@@ -23,8 +23,8 @@ namespace wire = worker::v1;
 // Over the 1 MiB that a WorkerFrame is cut at, and what gRPC has by itself.
 constexpr int kReceiveBytesMax = 4 << 20;
 // A connection whose other machine is gone is given up, so that the next attempt makes a new one.
-// The worker must allow pings this frequent (worker/main.cc). What is on the connection has been
-// given up long before: UpstreamLimits::silence_max.
+// The worker must allow pings this frequent (worker/worker_listener.cc). What is on the connection
+// has been given up long before: UpstreamLimits::silence_max.
 constexpr int kKeepaliveMs = 10'000;
 constexpr int kKeepaliveTimeoutMs = 5'000;
 

@@ -1,0 +1,55 @@
+#include "worker/worker_listener.h"
+
+#include <sys/stat.h>
+
+#include "absl/strings/str_cat.h"
+#include "grpcpp/grpcpp.h"
+#include "grpcpp/health_check_service_interface.h"
+#include "grpcpp/security/server_credentials.h"
+#include "grpcpp/security/tls_certificate_provider.h"
+#include "grpcpp/security/tls_credentials_options.h"
+
+namespace spillway {
+namespace {
+
+// Looks every few seconds whether the files have changed.
+std::shared_ptr<grpc::ServerCredentials> CredentialsFor(const TlsFiles& tls,
+                                                        const std::string& authority) {
+  if (tls.certificate.empty()) return grpc::InsecureServerCredentials();
+  grpc::experimental::TlsServerCredentialsOptions options(
+      std::make_shared<grpc::experimental::FileWatcherCertificateProvider>(
+          tls.key, tls.certificate, authority, /*refresh_interval_sec=*/2));
+  options.watch_root_certs();
+  options.watch_identity_key_cert_pairs();
+  options.set_cert_request_type(GRPC_SSL_REQUEST_AND_REQUIRE_CLIENT_CERTIFICATE_AND_VERIFY);
+  return grpc::experimental::TlsServerCredentials(options);
+}
+
+}  // namespace
+
+absl::StatusOr<WorkerListener> ListenForRouters(const std::string& address, const TlsFiles& tls,
+                                                const std::string& authority,
+                                                grpc::Service& service) {
+  const bool local = address.starts_with("unix:");
+  grpc::EnableDefaultHealthCheckService(true);
+  grpc::ServerBuilder builder;
+  // A second worker at the same port would otherwise share it unseen.
+  builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
+  // Routers ping every 10 s (router/worker_upstream.cc); gRPC's own limit is one in 5 minutes.
+  builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, 5'000);
+  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
+  int port = 0;
+  builder.AddListeningPort(address, CredentialsFor(tls, authority), &port);
+  builder.RegisterService(&service);
+  if (local) umask(0077);  // The socket is for this user alone.
+  WorkerListener listener{.server = builder.BuildAndStart(), .address = address};
+  if (listener.server == nullptr) {
+    return absl::UnavailableError(absl::StrCat("can't listen on ", address));
+  }
+  if (!local) {
+    listener.address = absl::StrCat(address.substr(0, address.rfind(':')), ":", port);
+  }
+  return listener;
+}
+
+}  // namespace spillway
