@@ -6,7 +6,7 @@ from typing import NamedTuple, Optional
 from source_tree import Finding, code_of, includes_of, line_of
 
 # State machines: no threads, clock, I/O or randomness. Input comes as arguments.
-PURE = re.compile(r"scheduler/|router/(request_flow|balancer|admission|quota|circuit_breaker|"
+PURE = re.compile(r"scheduler/|router/providers/|router/(request_flow|balancer|admission|quota|circuit_breaker|"
                   r"spill_policy|error_table|service|resource_group|prefix_tree)[^/]*$")
 PURE_HEADERS = re.compile(
     r"(thread|chrono|mutex|shared_mutex|condition_variable|future|random|iostream|fstream|ctime|"
