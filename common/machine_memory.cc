@@ -16,6 +16,9 @@
 namespace spillway {
 namespace {
 
+// Addresses that threads' stacks, malloc's arenas and mapped files take without taking memory.
+constexpr int64_t kOtherAddressesBytes = int64_t{512} << 20;
+
 // What one version of cgroups calls things.
 struct CgroupNames {
   const char* folder;
@@ -49,6 +52,23 @@ int64_t ReadNamedNumber(const std::string& path, std::string_view name) {
     if (words >> word >> number && word == name) return number;
   }
   return 0;
+}
+
+// Lowers `memory` to what RLIMIT_AS (ulimit -v) leaves, if it is set.
+void LimitByAddresses(const std::string& root, MachineMemory& memory) {
+  std::ifstream limits(root + "/proc/self/limits");
+  for (std::string line; std::getline(limits, line);) {
+    // "Max address space         2097152000           unlimited            bytes"
+    std::istringstream words(line);
+    std::string max, address, space;
+    int64_t limit = 0;
+    if (!(words >> max >> address >> space >> limit) || address != "address") continue;
+    const int64_t used = ReadNamedNumber(root + "/proc/self/status", "VmSize:") * 1024;
+    const int64_t room = std::max<int64_t>(limit - used - kOtherAddressesBytes, 0);
+    if (room >= memory.available_bytes) return;
+    memory = {.available_bytes = room, .limited_by = "the limit of addresses (ulimit -v)"};
+    return;
+  }
 }
 
 // What a cgroup's folder leaves; none where it sets no limit.
@@ -97,6 +117,7 @@ absl::StatusOr<MachineMemory> ReadMachineMemory(const std::string& root) {
       LimitByCgroups(root, kVersion1, parts[2], memory);
     }
   }
+  LimitByAddresses(root, memory);
   return memory;
 }
 

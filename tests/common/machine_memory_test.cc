@@ -40,6 +40,19 @@ TEST_F(MachineMemoryTest, WithoutCgroupsTheMachineIsTheLimit) {
   EXPECT_EQ(Read().limited_by, "this machine");
 }
 
+TEST_F(MachineMemoryTest, ALimitOfAddressesLeavesWhatIsNotInUse) {
+  const std::string head = "Limit  Soft Limit  Hard Limit  Units\nMax cpu time  unlimited\n";
+  Write("/proc/self/limits", head + "Max address space  unlimited  unlimited  bytes\n");
+  Write("/proc/self/status", "Name: x\nVmSize:   102400 kB\n");
+  EXPECT_EQ(Read().limited_by, "this machine");
+  Write("/proc/self/limits",
+        head + "Max address space  " + std::to_string(1000 * kMiB) + "  unlimited  bytes\n");
+  EXPECT_EQ(Read().available_bytes, (1000 - 100 - 512) * kMiB);
+  EXPECT_EQ(Read().limited_by, "the limit of addresses (ulimit -v)");
+  Write("/proc/self/limits", head + "Max address space  1000  unlimited  bytes\n");
+  EXPECT_EQ(Read().available_bytes, 0);
+}
+
 TEST_F(MachineMemoryTest, AVersion2CgroupLimitsButItsFileCachesDont) {
   Write("/proc/self/cgroup", "0::/pod/worker\n");
   WriteMiB("/sys/fs/cgroup/pod/worker/memory.max", 1000);
