@@ -7,8 +7,10 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "common/check.h"
+#include "common/logging.h"
 #include "common/mutex.h"
 #include "grpc/grpc.h"
+#include "grpc/support/log.h"
 #include "grpcpp/alarm.h"
 #include "grpcpp/grpcpp.h"
 #include "proto/worker.grpc.pb.h"
@@ -28,11 +30,15 @@ constexpr int kReceiveBytesMax = 4 << 20;
 constexpr int kKeepaliveMs = 10'000;
 constexpr int kKeepaliveTimeoutMs = 5'000;
 
+// gRPC's own errors: by stdio a log that nobody reads would hold up its threads.
+void LogForGrpc(gpr_log_func_args* line) { LogWarning(absl::StrCat("gRPC: ", line->message)); }
+
 // Keeps gRPC running until the process ends. When its last object goes, gRPC 1.51 joins a thread
 // that polls for 10 s (run_poller in tcp_posix.cc) if a write had to wait shortly before: a router
 // that had just sent a long prompt took those 10 s to stop.
 void KeepGrpcRunning() {
   static const bool kept = [] {
+    gpr_set_log_function(LogForGrpc);
     grpc_init();
     return true;
   }();

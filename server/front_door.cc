@@ -3,7 +3,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <cstdio>
 #include <functional>
 #include <random>
 #include <utility>
@@ -83,7 +82,9 @@ FrontDoor::FrontDoor(const ServeOptions& options, RuntimeFolder folder, Parts pa
     : options_(options),
       has_terminal_(::isatty(STDIN_FILENO) == 1),
       began_(clock_.Now()),
-      request_log_(metrics_, Log),
+      log_lines_dropped_(metrics_.GetCounter("spillway_log_lines_dropped_total",
+                                             "Lines that the log was too slow for.")),
+      request_log_(Log),
       store_(std::move(parts.store)),
       authenticator_(parts.token_hashes),
       failures_(FailureLimits()),
@@ -134,12 +135,11 @@ absl::Status FrontDoor::Start() {
   const std::vector<std::string> addresses = server_.bound_addresses();
   for (size_t i = 0; i < addresses.size(); ++i) {
     const bool tls = ParseListenAddress(options_.listen[i], tls_ != nullptr).tls;
-    std::printf("listening on %s://%s\n", tls ? "https" : "http", addresses[i].c_str());
+    Announce(absl::StrCat("listening on ", tls ? "https" : "http", "://", addresses[i]));
   }
   if (!options_.no_auth && authenticator_.empty()) {
-    std::printf("no tokens yet; make one with: spillway token create NAME\n");
+    Announce("no tokens yet; make one with: spillway token create NAME");
   }
-  std::fflush(stdout);
   return absl::OkStatus();
 }
 
@@ -152,6 +152,9 @@ absl::Status FrontDoor::Run(const sigset_t& signals) {
     }
     RETURN_IF_ERROR(supervisor_.load_failure());
     if (clock_.Now() >= next_refresh_) {
+      const int64_t dropped = LogLinesDropped();
+      log_lines_dropped_.Add(
+          static_cast<double>(dropped - std::exchange(log_lines_counted_, dropped)));
       ReloadFiles(/*forced=*/false);
       if (absl::Status status = RefreshTokens(); !status.ok()) {
         LogWarning(absl::StrCat("the tokens known so far stay: ", status.message()));
@@ -267,9 +270,8 @@ void FrontDoor::AnnounceReadiness() {
   if (!AwaitsModels()) return;
   for (const ModelInfo& model : router_->Models()) {
     if (!announced_.insert(model.name).second) continue;
-    std::printf("ready: model %s, context %d tokens\n", model.name.c_str(),
-                model.context_tokens_max);
-    std::fflush(stdout);
+    Announce(absl::StrCat("ready: model ", model.name, ", context ", model.context_tokens_max,
+                          " tokens"));
   }
 }
 

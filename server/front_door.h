@@ -76,6 +76,8 @@ class FrontDoor {
   SystemClock clock_;
   const absl::Time began_;
   MetricRegistry metrics_;
+  Counter& log_lines_dropped_;
+  int64_t log_lines_counted_ = 0;  // in it
   RequestLog request_log_;
   std::unique_ptr<SpanExporter> spans_;  // null: nobody wants any
   ObserverList observers_;

@@ -23,6 +23,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/clock.h"
 #include "common/logging.h"
+#include "common/standard_files.h"
 #include "common/status_macros.h"
 #include "common/tls/tls_files.h"
 #include "server/auth/token.h"
@@ -126,12 +127,12 @@ absl::Status Serve(const ServeOptions& options) {
   // Large buffers go back to the system when they are freed: else glibc learns to keep them, and a
   // burst of slow clients would stay in our resident memory for ever.
   ::mallopt(M_MMAP_THRESHOLD, kMmapThreshold);
+  const sigset_t signals = BlockSignals();
   InitLogging("spillway", options.verbose ? LogLevel::kDebug : LogLevel::kInfo);
   RaiseOpenFilesLimit();
   parts.limits = LimitsOfThisMachine();
   std::random_device entropy;
   parts.random_seed = (uint64_t{entropy()} << 32) | entropy();
-  const sigset_t signals = BlockSignals();
   ASSIGN_OR_RETURN(parts.store, OpenDataFolder(options.data_folder));
   ASSIGN_OR_RETURN(RuntimeFolder folder, RuntimeFolder::Make(options.runtime_parent));
   FrontDoor front_door(options, std::move(folder), std::move(parts));
@@ -189,14 +190,18 @@ struct Runner {
 };
 
 int Main(int argc, char** argv) {
+  KeepStandardFilesOpen();
   const Command command = ParseCommandLine(argc, argv, ReadEnvironment());
   if (const auto* exit = std::get_if<Exit>(&command)) {
     std::fputs(exit->out.c_str(), stdout);
     std::fputs(exit->error.c_str(), stderr);
     return exit->code;
   }
+  // A peer that is gone, or a file over its limit (ulimit -f), is an error of the write.
   std::signal(SIGPIPE, SIG_IGN);
+  std::signal(SIGXFSZ, SIG_IGN);
   const absl::Status status = std::visit(Runner(), command);
+  FlushLog();
   if (status.ok()) return 0;
   std::fprintf(stderr, "spillway: %s\n", std::string(status.message()).c_str());
   return 1;

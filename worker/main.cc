@@ -16,6 +16,7 @@
 #include "common/clock.h"
 #include "common/logging.h"
 #include "common/quantities.h"
+#include "common/standard_files.h"
 #include "common/status_macros.h"
 #include "common/tls/tls_files.h"
 #include "grpcpp/grpcpp.h"
@@ -199,12 +200,16 @@ absl::Status Serve(const WorkerFlags& flags, const sigset_t& signals) {
 }
 
 int Main(int argc, char** argv) {
+  KeepStandardFilesOpen();
   const std::variant<WorkerFlags, int> parsed = ParseWorkerFlags(argc, argv);
   if (const int* const exit_code = std::get_if<int>(&parsed)) return *exit_code;
   const auto& flags = std::get<WorkerFlags>(parsed);
   if (flags.die_with_parent) prctl(PR_SET_PDEATHSIG, SIGKILL);
-  InitLogging("worker", LogLevel::kInfo);
+  // Whoever reads the log may go away, and its file may reach its limit (ulimit -f).
+  std::signal(SIGPIPE, SIG_IGN);
+  std::signal(SIGXFSZ, SIG_IGN);
   const sigset_t signals = BlockSignals();
+  InitLogging("worker", LogLevel::kInfo);
   const absl::Status status = Serve(flags, signals);
   if (status.ok()) return 0;
   LogError(std::string(status.message()));

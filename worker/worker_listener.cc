@@ -3,6 +3,8 @@
 #include <sys/stat.h>
 
 #include "absl/strings/str_cat.h"
+#include "common/logging.h"
+#include "grpc/support/log.h"
 #include "grpcpp/grpcpp.h"
 #include "grpcpp/health_check_service_interface.h"
 #include "grpcpp/security/server_credentials.h"
@@ -11,6 +13,9 @@
 
 namespace spillway {
 namespace {
+
+// gRPC's own errors: by stdio a log that nobody reads would hold up its threads.
+void LogForGrpc(gpr_log_func_args* line) { LogWarning(absl::StrCat("gRPC: ", line->message)); }
 
 // Looks every few seconds whether the files have changed.
 std::shared_ptr<grpc::ServerCredentials> CredentialsFor(const TlsFiles& tls,
@@ -31,6 +36,7 @@ absl::StatusOr<WorkerListener> ListenForRouters(const std::string& address, cons
                                                 const std::string& authority,
                                                 grpc::Service& service) {
   const bool local = address.starts_with("unix:");
+  gpr_set_log_function(LogForGrpc);
   grpc::EnableDefaultHealthCheckService(true);
   grpc::ServerBuilder builder;
   // A second worker at the same port would otherwise share it unseen.

@@ -49,36 +49,9 @@ std::string FormatRequestLine(const RequestSummary& summary) {
   return line;
 }
 
-RequestLog::RequestLog(MetricRegistry& metrics, Write write, const RequestLogLimits& limits)
-    : write_(std::move(write)),
-      dropped_total_(metrics.GetCounter("spillway_log_lines_dropped_total",
-                                        "Lines of requests that the log was too slow for.")),
-      lines_(static_cast<size_t>(limits.lines_max)),
-      thread_([this] { Run(); }) {}
-
-RequestLog::~RequestLog() {
-  lines_.Close();
-  thread_.join();
-}
-
 void RequestLog::OnRequestEnd(const RequestSummary& summary) {
   const bool our_fault = summary.http_status >= 500;
-  if (lines_.TryPush(
-          {our_fault ? LogLevel::kWarning : LogLevel::kInfo, FormatRequestLine(summary)})) {
-    return;
-  }
-  ++dropped_;
-  dropped_total_.Add();
-}
-
-void RequestLog::Run() {
-  while (const std::optional<Line> line = lines_.Pop()) {
-    write_(line->level, line->text);
-    if (const int64_t dropped = dropped_.exchange(0); dropped > 0) {
-      write_(LogLevel::kWarning,
-             absl::StrCat("the log is too slow: ", dropped, " lines of requests were dropped"));
-    }
-  }
+  write_(our_fault ? LogLevel::kWarning : LogLevel::kInfo, FormatRequestLine(summary));
 }
 
 }  // namespace spillway

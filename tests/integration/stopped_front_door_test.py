@@ -2,12 +2,12 @@
 
 import concurrent.futures
 import os
-import pathlib
 import signal
-import threading
 import time
+from threading import Barrier, Event
 
 from answers import CHAT, read_stream, stream_events
+from process_facts import cpu_ticks, open_files, stat, threads
 from spillway_process import READY_SECONDS_MAX, wait_until
 
 BODY = {"messages": [{"role": "user", "content": "Name three rivers and where they end."}],
@@ -17,31 +17,17 @@ SILENCE_SECONDS_MAX = 15  # RouterSessionLimits: of a router, before a worker gi
 GRACE_SECONDS = 5  # and before what it carried is cancelled
 
 
-def stat(path):
-    """From the state on: the fields behind the name."""
-    return (pathlib.Path(path) / "stat").read_text().rsplit(")", 1)[1].split()
-
-
 def stop(pid):
     """And waits until the last of its threads stands still, which others that compute can delay."""
     os.kill(pid, signal.SIGSTOP)
-    wait_until(lambda: all(stat(task)[0] == "T" for task in
-                           pathlib.Path(f"/proc/{pid}/task").iterdir()), 10, "it doesn't stop")
-
-
-def cpu_ticks(pid):
-    fields = stat(f"/proc/{pid}")
-    return int(fields[11]) + int(fields[12])
+    wait_until(lambda: all(stat(thread)[0] == "T" for thread in threads(pid)), 10,
+               "it doesn't stop")
 
 
 def is_idle(pid):
     before = cpu_ticks(pid)
     time.sleep(0.5)
     return cpu_ticks(pid) - before < 5
-
-
-def open_files(pid):
-    return len(os.listdir(f"/proc/{pid}/fd"))
 
 
 def text_of(reply):
@@ -56,7 +42,7 @@ def test_it_goes_on_where_it_stopped(start_server):
     idle_connection = server.connection()
     idle_connection.request("GET", "/healthz")
     idle_connection.getresponse().read()
-    begun, stopped = threading.Barrier(3), threading.Event()
+    begun, stopped = Barrier(3), Event()
 
     def note(count):
         if count == 3:

@@ -1,5 +1,6 @@
 """A real `spillway serve` with its workers, for tests."""
 
+import fcntl
 import hashlib
 import http.client
 import json
@@ -29,10 +30,11 @@ _METRIC = re.compile(r"^(\w+)(?:\{([^}]*)\})? ([^ ]+)$")
 class SpillwayProcess:
     """Starts in the constructor; Stop it with stop(), or use it as a context manager.
 
-    The token `self.token` is valid. Its log goes to `log_path`.
+    The token `self.token` is valid. Its log goes to `log_path`. `before_exec` runs in the new
+    process, to take something away from it.
     """
 
-    def __init__(self, data_dir, *arguments, model=MODEL):
+    def __init__(self, data_dir, *arguments, model=MODEL, before_exec=None):
         self.data_dir = pathlib.Path(data_dir)
         self.token = "sk-" + secrets.token_urlsafe(32)
         self.log_path = self.data_dir.with_suffix(".log")
@@ -44,7 +46,10 @@ class SpillwayProcess:
             hashlib.sha256(self.token.encode()).hexdigest(), "--drain-delay", "0", *arguments
         ]
         self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                                         stderr=subprocess.STDOUT, text=True, errors="replace")
+                                         stderr=subprocess.STDOUT, text=True, errors="replace",
+                                         preexec_fn=before_exec)
+        self._log_goes_on = threading.Event()
+        self._log_goes_on.set()
         self._listening = threading.Event()
         self._reader = threading.Thread(target=self._read_log, daemon=True)
         self._reader.start()
@@ -52,6 +57,7 @@ class SpillwayProcess:
     def _read_log(self):
         with open(self.log_path, "w", encoding="utf-8") as log:
             for line in self._process.stdout:
+                self._log_goes_on.wait()
                 log.write(line)
                 log.flush()
                 match = _LISTENING.search(line)
@@ -91,7 +97,16 @@ class SpillwayProcess:
         """Its exit code; negative: the signal that ended it."""
         return self._process.wait(EXIT_SECONDS_MAX)
 
+    def hold_log(self):
+        """Nobody reads its output from now on, and the pipe holds a page."""
+        self._log_goes_on.clear()
+        fcntl.fcntl(self._process.stdout, fcntl.F_SETPIPE_SZ, 4096)
+
+    def release_log(self):
+        self._log_goes_on.set()
+
     def stop(self):
+        self.release_log()
         if self._process.poll() is None:
             self._process.send_signal(signal.SIGTERM)
             try:
@@ -157,14 +172,14 @@ class SpillwayProcess:
 class WorkerProcess:
     """A `spillway-worker` that nobody watches over. Its log is appended to `log_path`."""
 
-    def __init__(self, log_path, listen, *arguments, model=MODEL):
+    def __init__(self, log_path, listen, *arguments, model=MODEL, before_exec=None):
         self._log_path = pathlib.Path(log_path)
         self._log_begin = self._log_path.stat().st_size if self._log_path.exists() else 0
         with open(self._log_path, "ab") as log:
             self._process = subprocess.Popen(
                 [str(BINARY.with_name("spillway-worker")), "--model", str(model), "--listen",
                  listen, "--threads", "1", *arguments], stdin=subprocess.DEVNULL, stdout=log,
-                stderr=subprocess.STDOUT)
+                stderr=subprocess.STDOUT, preexec_fn=before_exec)
 
     @property
     def pid(self):

@@ -3,7 +3,7 @@
 #include <string>
 #include <vector>
 
-#include "common/mutex.h"
+#include "common/logging.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 
@@ -62,87 +62,16 @@ TEST(RequestLineTest, WhatOthersWroteIsOneWord) {
   EXPECT_LT(line.size(), 400u);
 }
 
-// A writer that stands still until it is let go.
-class SlowWriter {
- public:
-  RequestLog::Write write() {
-    return [this](LogLevel level, std::string_view line) {
-      MutexLock lock(mutex_);
-      while (held_) changed_.Wait(mutex_);
-      lines_.emplace_back(line);
-      levels_.push_back(level);
-    };
-  }
-  void Release() EXCLUDES(mutex_) {
-    MutexLock lock(mutex_);
-    held_ = false;
-    changed_.NotifyAll();
-  }
-  std::vector<std::string> lines() const EXCLUDES(mutex_) {
-    MutexLock lock(mutex_);
-    return lines_;
-  }
-  std::vector<LogLevel> levels() const EXCLUDES(mutex_) {
-    MutexLock lock(mutex_);
-    return levels_;
-  }
-
- private:
-  mutable Mutex mutex_;
-  CondVar changed_;
-  bool held_ GUARDED_BY(mutex_) = true;
-  std::vector<std::string> lines_ GUARDED_BY(mutex_);
-  std::vector<LogLevel> levels_ GUARDED_BY(mutex_);
-};
-
-TEST(RequestLogTest, SlowLogDropsLinesAndSaysHowMany) {
-  MetricRegistry metrics;
-  SlowWriter writer;
-  {
-    RequestLog log(metrics, writer.write(), {.lines_max = 4});
-    for (int i = 0; i < 20; ++i) log.OnRequestEnd(Finished());
-    writer.Release();
-  }
-  // The four that wait, and perhaps the one in the writer's hands.
-  const std::vector<std::string> lines = writer.lines();
-  int told = 0;
-  int requests = 0;
-  for (const std::string& line : lines) {
-    if (line == FormatRequestLine(Finished())) ++requests;
-    if (line.find("the log is too slow: ") == 0) told += std::stoi(line.substr(21));
-  }
-  EXPECT_GE(requests, 4);
-  EXPECT_LE(requests, 5);
-  EXPECT_EQ(told, 20 - requests);
-  EXPECT_THAT(metrics.Scrape(),
-              HasSubstr("spillway_log_lines_dropped_total " + std::to_string(told) + "\n"));
-}
-
-TEST(RequestLogTest, AllLinesAreWrittenBeforeItsEnd) {
-  MetricRegistry metrics;
-  SlowWriter writer;
-  writer.Release();
-  {
-    RequestLog log(metrics, writer.write());
-    for (int i = 0; i < 100; ++i) log.OnRequestEnd(Finished());
-  }
-  EXPECT_EQ(writer.lines().size(), 100u);
-}
-
 TEST(RequestLogTest, OnlyTheServersOwnFailuresAreWarnings) {
-  MetricRegistry metrics;
-  SlowWriter writer;
-  writer.Release();
-  {
-    RequestLog log(metrics, writer.write());
-    for (const int status : {200, 429, 499, 503}) {
-      RequestSummary summary = Finished();
-      summary.http_status = status;
-      log.OnRequestEnd(summary);
-    }
+  std::vector<LogLevel> levels;
+  RequestLog log([&](LogLevel level, std::string_view) { levels.push_back(level); });
+  for (const int status : {200, 429, 499, 503}) {
+    RequestSummary summary = Finished();
+    summary.http_status = status;
+    log.OnRequestEnd(summary);
   }
-  EXPECT_EQ(writer.levels(), (std::vector<LogLevel>{LogLevel::kInfo, LogLevel::kInfo,
-                                                    LogLevel::kInfo, LogLevel::kWarning}));
+  EXPECT_EQ(levels, (std::vector<LogLevel>{LogLevel::kInfo, LogLevel::kInfo, LogLevel::kInfo,
+                                           LogLevel::kWarning}));
 }
 
 }  // namespace
