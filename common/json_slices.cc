@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <cstdint>
 
 namespace spillway {
 namespace {
@@ -66,12 +67,12 @@ class Scanner {
   // Behind the string that begins at `begin`; `begin`: there is none.
   size_t StringEnd(size_t begin) const {
     if (begin == text_.size() || text_[begin] != '"') return begin;
-    for (size_t i = begin + 1; i < text_.size(); ++i) {
-      if (text_[i] == '\\') {
-        ++i;
-      } else if (text_[i] == '"') {
-        return i + 1;
-      }
+    // Images are strings of megabytes: from quote to quote, and back over what may escape it.
+    for (size_t quote = begin + 1; (quote = text_.find('"', quote)) != std::string_view::npos;
+         ++quote) {
+      size_t backslashes = 0;
+      while (text_[quote - 1 - backslashes] == '\\') ++backslashes;
+      if (backslashes % 2 == 0) return quote + 1;
     }
     return begin;
   }
@@ -86,16 +87,71 @@ class Scanner {
   size_t at_ = 0;
 };
 
+// The value of four hexadecimal digits; -1: they are none.
+int32_t HexValue(std::string_view digits) {
+  if (digits.size() != 4) return -1;
+  int32_t value = 0;
+  for (const char c : digits) {
+    const char lower = static_cast<char>(c | 0x20);
+    int32_t digit = 0;
+    if (c >= '0' && c <= '9') {
+      digit = c - '0';
+    } else if (lower >= 'a' && lower <= 'f') {
+      digit = lower - 'a' + 10;
+    } else {
+      return -1;
+    }
+    value = value * 16 + digit;
+  }
+  return value;
+}
+
+// Takes the first character off the inside of a string. -1: it is none, or a control character
+// that no ASCII name has.
+int32_t TakeCharacter(std::string_view& text) {
+  if (text[0] != '\\') {
+    const auto character = static_cast<unsigned char>(text[0]);
+    text.remove_prefix(1);
+    return character;
+  }
+  if (text.size() < 2) return -1;
+  if (text[1] == 'u') {
+    const int32_t value = HexValue(text.substr(2, 4));
+    text.remove_prefix(std::min<size_t>(6, text.size()));
+    return value;
+  }
+  const char escaped = text[1];
+  text.remove_prefix(2);
+  return escaped == '"' || escaped == '\\' || escaped == '/' ? escaped : -1;
+}
+
 }  // namespace
 
+bool JsonNameIs(std::string_view spelled, std::string_view name) {
+  while (!spelled.empty() && !name.empty()) {
+    if (TakeCharacter(spelled) != static_cast<unsigned char>(name[0])) return false;
+    name.remove_prefix(1);
+  }
+  return spelled.empty() && name.empty();
+}
+
 std::optional<std::vector<JsonMember>> JsonMembers(std::string_view text) {
+  auto members = JsonSpelledMembers(text);
+  if (!members) return std::nullopt;
+  for (const JsonMember& member : *members) {
+    if (member.name.find('\\') != std::string_view::npos) return std::nullopt;
+  }
+  return members;
+}
+
+std::optional<std::vector<JsonMember>> JsonSpelledMembers(std::string_view text) {
   Scanner scanner(text);
   std::vector<JsonMember> members;
   if (!scanner.Take('{')) return std::nullopt;
   if (scanner.Take('}')) return scanner.AtEnd() ? std::optional(members) : std::nullopt;
   do {
     const auto name = scanner.TakeString();
-    if (!name || name->find('\\') != std::string_view::npos) return std::nullopt;
+    if (!name) return std::nullopt;
     if (!scanner.Take(':')) return std::nullopt;
     const auto value = scanner.TakeValue();
     if (!value) return std::nullopt;

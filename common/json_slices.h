@@ -18,6 +18,14 @@ struct JsonMember {
 // Nothing: `text` is no object, or has a name with an escape in it.
 std::optional<std::vector<JsonMember>> JsonMembers(std::string_view text);
 
+// The same with names as they are spelled, escapes and all; JsonNameIs() compares them. Nothing:
+// `text` is no object.
+std::optional<std::vector<JsonMember>> JsonSpelledMembers(std::string_view text);
+
+// Whether a name, spelled so, is `name`. Requires that `name` is ASCII. A parser sees no difference
+// between "model" and "mod\u0065l": neither may whoever changes a member.
+bool JsonNameIs(std::string_view spelled, std::string_view name);
+
 // Nothing: `text` is no array.
 std::optional<std::vector<std::string_view>> JsonElements(std::string_view text);
 

@@ -42,13 +42,13 @@ absl::Status ChatAnswer::Read(std::string_view bytes, Piece& piece) {
     if (whole_.size() <= kWholeBytesMax) return absl::OkStatus();
     return absl::InvalidArgumentError("the answer is too large");
   }
-  std::vector<std::string> events;
+  std::vector<ServerSentEvent> events;
   RETURN_IF_ERROR(events_.Read(bytes, events));
-  for (const std::string& event : events) {
-    if (event == "[DONE]") {
+  for (const ServerSentEvent& event : events) {
+    if (event.data == "[DONE]") {
       done_ = true;
     } else if (!done_) {
-      RETURN_IF_ERROR(Take(event, "delta", piece));
+      RETURN_IF_ERROR(Take(event.data, "delta", piece));
     }
   }
   return absl::OkStatus();

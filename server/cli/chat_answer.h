@@ -4,7 +4,7 @@
 #include <string_view>
 
 #include "absl/status/status.h"
-#include "server/cli/event_stream.h"
+#include "common/event_stream.h"
 
 namespace spillway {
 

@@ -25,6 +25,28 @@ TEST(JsonSlicesTest, MembersKeepTheirOrderAndSpelling) {
   EXPECT_EQ(told, R"(b=[1, {"z":"}]"}];a=1.50;="\"";c={ };d=null;)");
 }
 
+TEST(JsonSlicesTest, SpelledMembersAreComparedAsTheyAreMeant) {
+  const auto members = JsonSpelledMembers(R"({"mod\u0065l":1,"model":2,"\u006dodel\\":3,"m\/":4})");
+  ASSERT_TRUE(members.has_value());
+  EXPECT_TRUE(JsonNameIs((*members)[0].name, "model"));
+  EXPECT_TRUE(JsonNameIs((*members)[1].name, "model"));
+  EXPECT_FALSE(JsonNameIs((*members)[2].name, "model"));
+  EXPECT_TRUE(JsonNameIs((*members)[2].name, "model\\"));
+  EXPECT_TRUE(JsonNameIs((*members)[3].name, "m/"));
+  EXPECT_FALSE(JsonMembers(R"({"mod\u0065l":1})").has_value());
+  for (const char* other : {"mode", "models", "", R"(mod\u0065)", R"(mod\u00e5l)", R"(mod\u)",
+                            R"(mode\l)", R"(mod\u00g5l)", R"(mod\)"}) {
+    EXPECT_FALSE(JsonNameIs(other, "model")) << other;
+  }
+  EXPECT_TRUE(JsonNameIs(R"(\u004D\u004d)", "MM"));
+}
+
+TEST(JsonSlicesTest, StringsEndAtTheFirstQuoteThatIsNotEscaped) {
+  EXPECT_EQ(JsonMemberValue(R"({"a":"\\","b":"x\\\"y"})", "a"), R"("\\")");
+  EXPECT_EQ(JsonMemberValue(R"({"a":"\\","b":"x\\\"y"})", "b"), R"("x\\\"y")");
+  EXPECT_FALSE(JsonMembers(R"({"a":"x\")").has_value());
+}
+
 TEST(JsonSlicesTest, Elements) {
   EXPECT_THAT(JsonElements(R"([1,"a,]", [2,[]],{"b":3} , true])"),
               Optional(ElementsAre("1", R"("a,]")", "[2,[]]", R"({"b":3})", "true")));

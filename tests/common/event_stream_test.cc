@@ -1,4 +1,4 @@
-#include "server/cli/event_stream.h"
+#include "common/event_stream.h"
 
 #include <string>
 #include <vector>
@@ -14,11 +14,13 @@ using ::testing::IsEmpty;
 
 std::vector<std::string> Events(std::string_view bytes, size_t piece = 1u << 20) {
   EventStreamReader reader;
-  std::vector<std::string> events;
+  std::vector<ServerSentEvent> events;
   for (size_t i = 0; i < bytes.size(); i += piece) {
     EXPECT_TRUE(reader.Read(bytes.substr(i, piece), events).ok());
   }
-  return events;
+  std::vector<std::string> data;
+  for (const ServerSentEvent& event : events) data.push_back(event.data);
+  return data;
 }
 
 TEST(EventStreamTest, DataOfEachEventThatIsComplete) {
@@ -39,9 +41,42 @@ TEST(EventStreamTest, LinesEndInAnyOfThreeWaysHoweverTheyAreCut) {
   }
 }
 
+TEST(EventStreamTest, NamesAndCommentsBelongToTheirEvent) {
+  const std::string_view bytes =
+      "id:1\nevent:error\n:HTTP_STATUS/429\ndata:{}\n\n:lost\n\nevent: lost\n\ndata: x\n\n";
+  for (size_t piece = 1; piece <= bytes.size(); ++piece) {
+    EventStreamReader reader;
+    std::vector<ServerSentEvent> events;
+    for (size_t i = 0; i < bytes.size(); i += piece) {
+      ASSERT_TRUE(reader.Read(bytes.substr(i, piece), events).ok());
+    }
+    ASSERT_EQ(events.size(), 2u);
+    EXPECT_EQ(events[0].event, "error");
+    EXPECT_EQ(events[0].comment, "HTTP_STATUS/429");
+    EXPECT_EQ(events[1].event + events[1].comment, "");
+    EXPECT_TRUE(reader.between_events());
+  }
+}
+
+TEST(EventStreamTest, TheLimitHoldsHoweverTheBytesAreCut) {
+  const std::string_view bytes = "event: name\ndata: 0123456789\n\ndata: 01234567890123\n\n";
+  for (const auto& [limit, fits] : {std::pair(20u, true), {19u, false}}) {
+    for (size_t piece = 1; piece <= bytes.size(); ++piece) {
+      EventStreamReader reader(limit);
+      std::vector<ServerSentEvent> events;
+      absl::Status status;
+      for (size_t i = 0; i < bytes.size() && status.ok(); i += piece) {
+        status = reader.Read(bytes.substr(i, piece), events);
+      }
+      EXPECT_EQ(status.ok(), fits) << limit << " " << piece;
+      EXPECT_EQ(events.size(), fits ? 2u : 0u);
+    }
+  }
+}
+
 TEST(EventStreamTest, AnEventWithoutEndIsRefused) {
   EventStreamReader reader;
-  std::vector<std::string> events;
+  std::vector<ServerSentEvent> events;
   const std::string piece(1u << 20, 'x');
   absl::Status status;
   size_t taken = 0;
