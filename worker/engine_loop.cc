@@ -28,7 +28,9 @@ EngineLoop::EngineLoop(const EngineLimits& limits, const SchedulerLimits& schedu
       clock_(clock),
       sink_(sink),
       commands_(limits.commands_max),
-      scheduler_(scheduler_limits) {}
+      sign_({.patience = limits.patience.least + limits.idle_wait}),
+      scheduler_(scheduler_limits),
+      patience_(limits.patience) {}
 
 EngineLoop::~EngineLoop() { Stop(); }
 
@@ -64,7 +66,21 @@ absl::Status EngineLoop::Run() {
   return status;
 }
 
+void EngineLoop::GiveSign() {
+  absl::Duration steps;
+  for (const InFlight& step : in_flight_) steps += patience_.For(step.work);
+  MutexLock lock(sign_mutex_);
+  ++sign_.turn;
+  sign_.patience = limits_.idle_wait + std::max(patience_.least(), steps);
+}
+
+EngineSign EngineLoop::sign() const {
+  MutexLock lock(sign_mutex_);
+  return sign_;
+}
+
 absl::Status EngineLoop::RunOnce(absl::Duration idle_wait) {
+  GiveSign();
   TakeCommands(idle() ? idle_wait : absl::ZeroDuration());
   absl::StatusOr<bool> launched = false;
   if (scheduler_.plans_in_flight() < Scheduler::kPlansInFlightMax) launched = LaunchNext();
@@ -142,11 +158,15 @@ absl::StatusOr<bool> EngineLoop::LaunchNext() {
   rows_.clear();
   InFlight step;
   step.launched = now;
-  for (const StepSlice& slice : plan.slices) rows_.push_back(MakeRow(slice, step));
+  for (const StepSlice& slice : plan.slices) {
+    rows_.push_back(MakeRow(slice, step));
+    step.work.Add(slice.begin, slice.count);
+  }
   absl::StatusOr<Ticket> ticket = executor_.Launch(rows_);
   if (!ticket.ok()) return ticket.status();
   step.ticket = *ticket;
   in_flight_.push_back(std::move(step));
+  GiveSign();
   return true;
 }
 
@@ -253,6 +273,7 @@ absl::Status EngineLoop::CollectOldest() {
   step.step.took = now - std::max(step.launched, last_collected_);
   last_collected_ = now;
   meter_.Record(step.step);
+  patience_.Observe(step.work, step.step.took);
 
   OnScores(step.scoring, executor_.prompt_scores());
   sampled_.clear();

@@ -20,7 +20,9 @@
 #include "worker/engine_types.h"
 #include "worker/executor.h"
 #include "worker/generation.h"
+#include "worker/hang_detector.h"
 #include "worker/step_meter.h"
+#include "worker/step_patience.h"
 #include "worker/text/tokenizer.h"
 
 namespace spillway {
@@ -29,6 +31,7 @@ struct EngineLimits {
   size_t commands_max = 4096;                   // arrivals and cancellations not yet taken up
   int32_t delta_logprobs_max = 128;             // of a prompt, in one event
   absl::Duration idle_wait = absl::Seconds(1);  // the longest sleep while there is nothing to do
+  StepPatienceLimits patience = {};
 };
 
 // Hears what each step brought. Called on the engine thread; must not block.
@@ -71,6 +74,10 @@ class EngineLoop {
   absl::Status Run();
   void Stop();
 
+  // From any thread: whether it still moves. A new sign comes with each turn and before each wait
+  // for the device, which may take as long as the work of all the steps in flight.
+  EngineSign sign() const EXCLUDES(sign_mutex_);
+
   // One turn of the loop, waiting at most `idle_wait` when there is nothing to do.
   absl::Status RunOnce(absl::Duration idle_wait);
 
@@ -90,6 +97,7 @@ class EngineLoop {
     std::vector<SequenceId> sampling;  // the sequences of the rows that sample, in order
     std::vector<Scoring> scoring;      // of the rows that score, in order
     StepMeter::Step step;
+    StepWork work;
     absl::Time launched;
   };
   // Ended while a launched step may still read its tokens and sampling parameters: freed once
@@ -120,6 +128,7 @@ class EngineLoop {
   void FailNotANumber(SequenceId id);
   void FailAll(const absl::Status& status, std::string_view reason);
   void Retire(SequenceId id);
+  void GiveSign() EXCLUDES(sign_mutex_);
   void Flush();
   EngineLoad Load() const;
   bool idle() const;
@@ -136,10 +145,13 @@ class EngineLoop {
   Mutex cancels_mutex_;
   std::vector<SequenceId> cancels_ GUARDED_BY(cancels_mutex_);
   std::atomic<bool> stopping_{false};
+  mutable Mutex sign_mutex_;
+  EngineSign sign_ GUARDED_BY(sign_mutex_);
 
   // Engine thread only.
   Scheduler scheduler_;
   StepMeter meter_;
+  StepPatience patience_;
   std::unordered_map<SequenceId, std::unique_ptr<Generation>> generations_;
   std::deque<Retired> retired_;
   std::deque<InFlight> in_flight_;

@@ -5,6 +5,7 @@
 
 #include <chrono>
 #include <csignal>
+#include <cstdlib>
 #include <fstream>
 #include <span>
 #include <string>
@@ -23,6 +24,7 @@
 #include "worker/embedding_engine.h"
 #include "worker/embedding_service.h"
 #include "worker/engine_loop.h"
+#include "worker/engine_watch.h"
 #include "worker/loaded_model.h"
 #include "worker/prompt_builder.h"
 #include "worker/worker_flags.h"
@@ -126,6 +128,23 @@ absl::StatusOr<WorkerListener> Listen(const WorkerFlags& flags, grpc::Service& s
   return ListenForRouters(flags.listen, flags.tls, flags.tls_authority, service);
 }
 
+EngineLimits EngineLimitsFor(const WorkerFlags& flags) {
+  EngineLimits limits;
+  if (flags.hung_after_s > 0) limits.patience.least = absl::Seconds(flags.hung_after_s);
+  return limits;
+}
+
+// Nothing brings an engine back that hangs in its device or its lock. The end of the process is
+// seen by all at once: routers resume its sequences elsewhere, and whoever started it does so
+// again.
+[[noreturn]] void EndHung(absl::Duration silence) {
+  LogError(absl::StrCat("the engine has not moved for ",
+                        absl::FormatDuration(absl::Trunc(silence, absl::Seconds(1))),
+                        ", longer than its work can take: ending this process"));
+  FlushLog();
+  std::_Exit(1);  // Not by a signal: a core of all its memory would be written first.
+}
+
 absl::Status ServeDecoder(LoadedDecoder decoder, const WorkerFlags& flags, const Clock& clock,
                           const sigset_t& signals) {
   const ExecutorShape& shape = decoder.executor->shape();
@@ -134,8 +153,8 @@ absl::Status ServeDecoder(LoadedDecoder decoder, const WorkerFlags& flags, const
                               decoder.chat_templates.with_tools.get());
   WorkerService service({}, InfoFor(decoder, flags, InstanceId(clock)), prompts, *decoder.tokenizer,
                         clock);
-  EngineLoop engine({}, LimitsFor(shape, flags), *decoder.executor, *decoder.tokenizer, clock,
-                    service);
+  EngineLoop engine(EngineLimitsFor(flags), LimitsFor(shape, flags), *decoder.executor,
+                    *decoder.tokenizer, clock, service);
   service.Connect(engine);
   ASSIGN_OR_RETURN(const WorkerListener listener, Listen(flags, service.service()));
 
@@ -145,10 +164,13 @@ absl::Status ServeDecoder(LoadedDecoder decoder, const WorkerFlags& flags, const
     // A device failure ends the worker as a signal would.
     if (!engine_status.ok()) kill(getpid(), SIGTERM);
   });
+  std::optional<EngineWatch> watch;
+  if (flags.hung_after_s > 0) watch.emplace(clock, [&] { return engine.sign(); }, EndHung);
   WaitForSignal(listener.address, signals);
   service.SetDraining(true);
   engine.Stop();
   engine_thread.join();
+  watch.reset();
   Shutdown(*listener.server);
   return engine_status;
 }

@@ -71,6 +71,12 @@ void AddStepOptions(CLI::App& app, WorkerFlags& flags) {
          "0: no such limit, prompts are done soonest")
       ->check(CLI::Range(0, 60'000))
       ->capture_default_str();
+  app.add_option("--hung-after", flags.hung_after_s,
+                 "Seconds without progress after which this process ends itself, so that others\n"
+                 "go on with its work; more for steps that are predicted to take over a 20th of\n"
+                 "that. 0: never")
+      ->check(CLI::Range(0, 86'400))
+      ->capture_default_str();
 }
 
 }  // namespace

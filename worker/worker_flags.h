@@ -20,6 +20,7 @@ struct WorkerFlags {
   bool die_with_parent = false;
   int32_t waiting_max = 1024;
   int32_t step_target_ms = 200;  // 0: none
+  int32_t hung_after_s = 60;     // 0: never
   DeviceChoice device;
   GpuMemoryLimit gpu_memory;
   int32_t step_tokens_max = 0;  // 0: what the device likes

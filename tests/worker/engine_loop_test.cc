@@ -500,6 +500,31 @@ TEST_F(EngineLoopTest, AFailedDeviceFailsEverySequenceAndEndsTheLoop) {
   }
 }
 
+TEST_F(EngineLoopTest, GivesSignsWithTheTimeThatItsWorkMayTake) {
+  const EngineLimits limits = {
+      .idle_wait = absl::Seconds(1),
+      .patience = {.least = absl::Seconds(30), .unmeasured_token = absl::Seconds(10)}};
+  EngineLoop engine(limits, Limits(), executor_, *tokenizer_, clock_, sink_);
+  std::vector<EngineSign> signs;
+  executor_.OnEachStep([&] {
+    signs.push_back(engine.sign());
+    clock_.Advance(absl::Milliseconds(10));
+  });
+  EXPECT_EQ(engine.sign().patience, absl::Seconds(31));
+  ASSERT_TRUE(engine.Submit(Request(1, "abcdefgh", /*new_tokens_max=*/4)));
+  for (int turn = 0; turn < 10; ++turn) ASSERT_TRUE(engine.RunOnce(absl::ZeroDuration()).ok());
+  // A prompt of eight tokens, and the decode that was launched behind it.
+  ASSERT_EQ(signs.size(), 4u);
+  EXPECT_EQ(signs[0].patience, absl::Seconds(1 + 8 * 10 + 10));
+  for (size_t i = 1; i < signs.size(); ++i) {
+    EXPECT_GT(signs[i].turn, signs[i - 1].turn);
+    EXPECT_EQ(signs[i].patience, absl::Seconds(31));
+  }
+  const uint64_t turn = engine.sign().turn;
+  ASSERT_TRUE(engine.RunOnce(absl::ZeroDuration()).ok());
+  EXPECT_GT(engine.sign().turn, turn) << "idle, and alive";
+}
+
 TEST_F(EngineLoopTest, StopEndsTheLoopFromAnotherThread) {
   ASSERT_TRUE(engine_.Submit(Request(1, "a")));
   std::thread engine_thread([this] { EXPECT_TRUE(engine_.Run().ok()); });
