@@ -45,6 +45,17 @@ EngineDriver::EngineDriver(Executor& executor, int32_t positions_max, int32_t se
   }
 }
 
+double EngineDriver::Step(std::span<const Part> parts) {
+  std::vector<StepRow> rows;
+  for (const Part& part : parts) {
+    rows.push_back(RowOf(part.slot, part.begin, part.count));
+    rows.back().slice.samples = true;
+  }
+  const double start = SecondsNow();
+  Run(rows);
+  return SecondsNow() - start;
+}
+
 double EngineDriver::Prefill(int32_t slot, int32_t count) {
   const double start = SecondsNow();
   const int32_t step_tokens = executor_.shape().step_tokens_max;

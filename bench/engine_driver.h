@@ -17,6 +17,15 @@ class EngineDriver {
   // `executor` outlives it. Requires blocks for `sequences` of `positions_max` tokens.
   EngineDriver(Executor& executor, int32_t positions_max, int32_t sequences);
 
+  // A sequence's part of a step: tokens [begin, begin + count) in `slot`.
+  struct Part {
+    int32_t slot = 0;
+    int32_t begin = 0;
+    int32_t count = 0;
+  };
+  // Runs one step of `parts`, each of which samples, and returns the seconds it took.
+  double Step(std::span<const Part> parts);
+
   // Runs the first `count` tokens in `slot`, in the largest steps, and returns the seconds it took.
   double Prefill(int32_t slot, int32_t count);
 

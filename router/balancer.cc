@@ -7,10 +7,6 @@
 namespace spillway {
 namespace {
 
-// How many tokens a running sequence is taken to have left. Chat answers are a few hundred tokens
-// long and a running one is half-way on average; nobody tells us more.
-constexpr double kRemainingTokensAssumed = 128;
-
 int32_t SequencesIn(const ReplicaSnapshot& replica) {
   return replica.load.running + replica.load.waiting + replica.unaccepted;
 }
@@ -18,19 +14,14 @@ int32_t SequencesIn(const ReplicaSnapshot& replica) {
 }  // namespace
 
 absl::Duration PredictedWait(const ReplicaSnapshot& replica) {
-  double seconds = 0;
-  const auto queued_tokens =
-      static_cast<double>(replica.load.waiting_prompt_tokens + replica.unaccepted_prompt_tokens);
-  if (replica.load.prefill_tokens_per_s > 0) {
-    seconds += queued_tokens / replica.load.prefill_tokens_per_s;
-  }
-  // `running` sequences end evenly spread over the time that all of them need, so one place comes
-  // free every kRemainingTokensAssumed tokens of the whole device.
-  const int32_t places_missing = SequencesIn(replica) + 1 - replica.running_max;
-  if (places_missing > 0 && replica.load.decode_tokens_per_s > 0) {
-    seconds += places_missing * kRemainingTokensAssumed / replica.load.decode_tokens_per_s;
-  }
-  return absl::Seconds(seconds);
+  const ReplicaLoad& load = replica.load;
+  const int32_t places_missing =
+      std::clamp(SequencesIn(replica) + 1 - replica.running_max, 0, replica.unaccepted);
+  const double ms =
+      load.newcomer_wait_ms +
+      load.wait_ms_per_prompt_token * static_cast<double>(replica.unaccepted_prompt_tokens) +
+      load.wait_ms_per_sequence * places_missing;
+  return absl::Milliseconds(ms);
 }
 
 bool IsCandidate(const ReplicaSnapshot& replica, std::span<const ReplicaKey> excluded) {

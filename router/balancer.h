@@ -9,9 +9,9 @@
 
 namespace spillway {
 
-// How long a new sequence would wait on `replica` before its prefill begins: the queued prompt
-// tokens at the measured prefill rate, plus, where all its places are taken, the time until enough
-// running sequences have ended. What hasn't been measured yet counts as nothing.
+// How long a new sequence would wait on `replica` before its prefill begins: what the replica says
+// of itself (scheduler/wait_estimate.h), and what this router has sent it since. What hasn't been
+// measured yet counts as nothing.
 absl::Duration PredictedWait(const ReplicaSnapshot& replica);
 
 // It is attached, takes new sequences, and is none of `excluded`.

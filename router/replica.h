@@ -28,6 +28,12 @@ struct ReplicaLoad {
   double prefill_tokens_per_s = 0;  // 0: not measured yet
   double decode_tokens_per_s = 0;   // of all its sequences together; 0: not measured yet
   double step_ms = 0;               // a moving average
+  // How long a sequence that comes now would wait before its prefill begins, and how much longer
+  // for each prompt token, and where all places are taken for each sequence, that comes before it.
+  // 0: not measured yet.
+  double newcomer_wait_ms = 0;
+  double wait_ms_per_prompt_token = 0;
+  double wait_ms_per_sequence = 0;
   // Since the worker's start.
   uint64_t steps = 0;
   uint64_t preemptions = 0;

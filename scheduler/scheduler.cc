@@ -119,7 +119,8 @@ SchedulerLoad Scheduler::load() const {
           .blocks_total = state_->cache.block_count(),
           .prefix_query_tokens = state_->prefix_query_tokens,
           .prefix_hit_tokens = state_->prefix_hit_tokens,
-          .preemptions = state_->preemptions};
+          .preemptions = state_->preemptions,
+          .newcomer = EstimateWait(*state_)};
 }
 
 int32_t Scheduler::plans_in_flight() const { return state_->plans_in_flight; }

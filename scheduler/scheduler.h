@@ -8,6 +8,7 @@
 #include "absl/status/status.h"
 #include "absl/time/time.h"
 #include "scheduler/types.h"
+#include "scheduler/wait_estimate.h"
 
 namespace spillway {
 
@@ -28,6 +29,7 @@ struct SchedulerLoad {
   uint64_t prefix_query_tokens = 0;
   uint64_t prefix_hit_tokens = 0;
   uint64_t preemptions = 0;
+  WaitEstimate newcomer;  // how long a sequence that comes now would wait
 };
 
 // Decides which sequences run in the next model step and which KV blocks they use.

@@ -38,6 +38,7 @@ void SchedulerState::Start(Sequence& sequence, SlotId slot, StepPlan& plan) {
   if (sequence.started) return;
   sequence.started = true;
   plan.started.push_back({.sequence = sequence.id, .cached_tokens = sequence.planned_end});
+  averages.OnStarted(sequence.prompt_tokens, sequence.planned_end);
   prefix_query_tokens += static_cast<uint64_t>(sequence.prompt_tokens);
   prefix_hit_tokens += static_cast<uint64_t>(sequence.planned_end);
 }
@@ -52,6 +53,7 @@ void SchedulerState::Preempt(Sequence& sequence, StepPlan& plan) {
 }
 
 void SchedulerState::Forget(Sequence& sequence) {
+  if (sequence.started) averages.OnEnded(sequence.known() - sequence.prompt_tokens);
   if (sequence.running) {
     LeaveRunning(sequence);
   } else {

@@ -12,6 +12,7 @@
 #include "scheduler/slot_pool.h"
 #include "scheduler/step_cost.h"
 #include "scheduler/types.h"
+#include "scheduler/wait_estimate.h"
 #include "scheduler/waiting_queue.h"
 
 namespace spillway {
@@ -50,6 +51,7 @@ struct SchedulerState {
   KvCache cache;
   SlotPool slots;
   StepCost cost;
+  SequenceAverages averages;
 
   // Rows of the plans in flight, oldest first; the rest are empty.
   std::array<std::vector<PlannedRow>, Scheduler::kPlansInFlightMax> rows_in_flight;

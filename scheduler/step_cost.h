@@ -33,10 +33,13 @@ class StepCost {
   // Steps that took no time were not measured, and count for nothing.
   void Observe(const StepWork& work, absl::Duration took);
 
-  // The fit, and on top of it a multiple of what steps with prefills lately took longer than
-  // theirs. Beyond prefill_tokens_seen(), what comes once and for each row is taken in proportion
-  // to the tokens: too much wherever a token is not dearer in a longer step. Zero before anything
-  // was measured.
+  // How long it takes by the fit. Zero before anything was measured.
+  absl::Duration Expect(const StepWork& work) const { return absl::Seconds(Fit(work)); }
+
+  // For promises: the fit, and on top of it a multiple of what steps with prefills lately took
+  // longer than theirs. Beyond prefill_tokens_seen(), what comes once and for each row is taken in
+  // proportion to the tokens: too much wherever a token is not dearer in a longer step. Zero before
+  // anything was measured.
   absl::Duration Predict(const StepWork& work) const;
 
   // The most tokens that a measured step with a prefill had: beyond, Predict() is a guess.

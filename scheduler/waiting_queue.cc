@@ -12,6 +12,8 @@ bool WaitsBefore(const Sequence* a, const Sequence* b) {
   return GoesBefore(*a, *b);
 }
 
+double Squared(int64_t tokens) { return static_cast<double>(tokens) * static_cast<double>(tokens); }
+
 }  // namespace
 
 WaitingQueue::WaitingQueue(const SchedulerLimits& limits, int32_t capacity)
@@ -24,6 +26,7 @@ void WaitingQueue::Push(Sequence& sequence) {
   sequences_.insert(std::ranges::upper_bound(sequences_, &sequence, WaitsBefore), &sequence);
   sequence.waiting_tokens = sequence.known();
   tokens_ += sequence.waiting_tokens;
+  squared_tokens_ += Squared(sequence.waiting_tokens);
 }
 
 void WaitingQueue::Remove(Sequence& sequence) {
@@ -31,6 +34,7 @@ void WaitingQueue::Remove(Sequence& sequence) {
   CHECK(it != sequences_.end() && *it == &sequence);
   sequences_.erase(it);
   tokens_ -= sequence.waiting_tokens;
+  squared_tokens_ -= Squared(sequence.waiting_tokens);
 }
 
 Sequence* WaitingQueue::Next(absl::Time now,

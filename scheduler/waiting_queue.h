@@ -36,13 +36,16 @@ class WaitingQueue {
   // In order, the bonus aside.
   const std::vector<Sequence*>& sequences() const { return sequences_; }
   int32_t size() const { return static_cast<int32_t>(sequences_.size()); }
-  int64_t tokens() const { return tokens_; }  // to compute if nothing is cached, over all
+  // To compute if nothing is cached: over all sequences, and the sum of their squares.
+  int64_t tokens() const { return tokens_; }
+  double squared_tokens() const { return squared_tokens_; }
 
  private:
   const absl::Duration bonus_age_max_;
   const int32_t bonus_candidates_max_;  // 1: no bonus
   std::vector<Sequence*> sequences_;
   int64_t tokens_ = 0;
+  double squared_tokens_ = 0;  // exact: below 2^53
 };
 
 }  // namespace spillway

@@ -382,7 +382,8 @@ EngineLoad EngineLoop::Load() const {
           .steps = meter_.steps(),
           .prefix_query_tokens = load.prefix_query_tokens,
           .prefix_hit_tokens = load.prefix_hit_tokens,
-          .preemptions = load.preemptions};
+          .preemptions = load.preemptions,
+          .newcomer = load.newcomer};
 }
 
 bool EngineLoop::idle() const { return in_flight_.empty() && generations_.empty(); }

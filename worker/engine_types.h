@@ -9,6 +9,7 @@
 #include "absl/status/status.h"
 #include "absl/time/time.h"
 #include "scheduler/types.h"
+#include "scheduler/wait_estimate.h"
 #include "worker/sampling/logprob_scorer.h"
 #include "worker/sampling/sampling_params.h"
 #include "worker/text/output_parser.h"
@@ -124,6 +125,7 @@ struct EngineLoad {
   uint64_t prefix_query_tokens = 0;
   uint64_t prefix_hit_tokens = 0;
   uint64_t preemptions = 0;
+  WaitEstimate newcomer;  // how long a sequence that comes now would wait
 };
 
 }  // namespace spillway

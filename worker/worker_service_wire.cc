@@ -232,6 +232,9 @@ void LoadToWire(const EngineLoad& load, bool draining, wire::WorkerLoad& to) {
   to.set_prefix_cache_query_tokens(load.prefix_query_tokens);
   to.set_prefix_cache_hit_tokens(load.prefix_hit_tokens);
   to.set_preemptions(load.preemptions);
+  to.set_newcomer_wait_ms(absl::ToDoubleMilliseconds(load.newcomer.wait));
+  to.set_wait_ms_per_prompt_token(absl::ToDoubleMilliseconds(load.newcomer.per_prompt_token));
+  to.set_wait_ms_per_sequence(absl::ToDoubleMilliseconds(load.newcomer.per_sequence));
 }
 
 void RefusalToWire(const SpecRefusal& refusal, wire::SequenceEvent& to) {

@@ -10,10 +10,7 @@ namespace {
 const absl::Time kNow = absl::UnixEpoch() + absl::Hours(1);
 
 ReplicaSnapshot Ready(int32_t id) {
-  ReplicaSnapshot replica = {
-      .key = {ReplicaId{id}, 1}, .ready = true, .running_max = 1, .waiting_max = 2};
-  replica.load.prefill_tokens_per_s = 100;
-  return replica;
+  return {.key = {ReplicaId{id}, 1}, .ready = true, .running_max = 1, .waiting_max = 2};
 }
 
 AdmissionRequest Asked() { return {.asked = kNow}; }
@@ -84,12 +81,12 @@ TEST(Admission, RefusesWhenEveryQueueIsFull) {
   for (ReplicaSnapshot& replica : replicas) {
     replica.load.running = 1;
     replica.load.waiting = 2;
-    replica.load.waiting_prompt_tokens = 1000;
+    replica.load.newcomer_wait_ms = 10'000;
   }
   const AdmissionDecision decision = Admit(Asked(), replicas, {}, kNow, 0);
   EXPECT_EQ(decision.verdict, Verdict::kRefuse);
   EXPECT_EQ(decision.reason, "queue_full");
-  // Two in the queue need 10 s of prefill: one is through in 5 s.
+  // A newcomer behind the two would wait for 10 s: one is through in 5 s.
   EXPECT_EQ(decision.retry_after, absl::Seconds(5));
   EXPECT_EQ(RefusalError(decision, 2).status.code(), absl::StatusCode::kResourceExhausted);
 
@@ -101,13 +98,13 @@ TEST(Admission, RetryAfterStaysWithinItsLimits) {
   ReplicaSnapshot replica = Ready(0);
   replica.load.waiting = 2;
   EXPECT_EQ(Admit(Asked(), {&replica, 1}, {}, kNow, 0).retry_after, absl::Seconds(1));
-  replica.load.waiting_prompt_tokens = 1'000'000;
+  replica.load.newcomer_wait_ms = 10'000'000;
   EXPECT_EQ(Admit(Asked(), {&replica, 1}, {}, kNow, 0).retry_after, absl::Seconds(60));
 }
 
 TEST(Admission, RefusesAWaitThatEndsAfterTheDeadline) {
   ReplicaSnapshot replica = Ready(0);
-  replica.load.waiting_prompt_tokens = 1000;  // 10 s
+  replica.load.newcomer_wait_ms = 10'000;
   AdmissionRequest request = Asked();
   request.deadline = kNow + absl::Seconds(9);
   const AdmissionDecision decision = Admit(request, {&replica, 1}, {}, kNow, 0);
@@ -121,7 +118,7 @@ TEST(Admission, RefusesAWaitThatEndsAfterTheDeadline) {
 
 TEST(Admission, AnAcceptedRequestIsNotRefusedForItsWait) {
   ReplicaSnapshot replica = Ready(0);
-  replica.load.waiting_prompt_tokens = 1000;
+  replica.load.newcomer_wait_ms = 10'000;
   AdmissionRequest request = Asked();
   request.deadline = kNow + absl::Seconds(9);
   request.accepted = true;

@@ -12,28 +12,33 @@ ReplicaSnapshot Ready(int32_t id) {
   return {.key = {ReplicaId{id}, 1}, .ready = true, .running_max = 4, .waiting_max = 8};
 }
 
-TEST(PredictedWait, IsQueuedPromptTokensAtThePrefillRate) {
+TEST(PredictedWait, IsWhatTheReplicaSaysAndWhatWasSentSince) {
   ReplicaSnapshot replica = Ready(0);
-  replica.load.prefill_tokens_per_s = 100;
-  replica.load.waiting_prompt_tokens = 150;
+  replica.load.newcomer_wait_ms = 1500;
+  replica.load.wait_ms_per_prompt_token = 10;
+  EXPECT_EQ(PredictedWait(replica), absl::Milliseconds(1500));
   replica.unaccepted_prompt_tokens = 50;
   EXPECT_EQ(PredictedWait(replica), absl::Seconds(2));
 }
 
-TEST(PredictedWait, GrowsWithSequencesThatMustEndFirst) {
+TEST(PredictedWait, GrowsWithWhatWasSentWhereAllPlacesAreTaken) {
   ReplicaSnapshot replica = Ready(0);
-  replica.load.decode_tokens_per_s = 128;
-  replica.load.running = 3;
-  EXPECT_EQ(PredictedWait(replica), absl::ZeroDuration());
-  replica.load.running = 4;
-  EXPECT_EQ(PredictedWait(replica), absl::Seconds(1));
+  replica.load.running = 2;
+  replica.load.wait_ms_per_sequence = 500;
   replica.unaccepted = 1;
-  EXPECT_EQ(PredictedWait(replica), absl::Seconds(2));
+  EXPECT_EQ(PredictedWait(replica), absl::ZeroDuration());
+  replica.unaccepted = 3;  // the fourth place and one more
+  EXPECT_EQ(PredictedWait(replica), absl::Seconds(1));
+  // That these wait the replica has counted itself.
+  replica.load.running = 4;
+  replica.load.waiting = 4;
+  EXPECT_EQ(PredictedWait(replica), absl::Seconds(1.5));
 }
 
 TEST(PredictedWait, IsNothingBeforeAnythingIsMeasured) {
   ReplicaSnapshot replica = Ready(0);
   replica.load = {.running = 9, .waiting = 9, .waiting_prompt_tokens = 900};
+  replica.unaccepted = 3;
   EXPECT_EQ(PredictedWait(replica), absl::ZeroDuration());
 }
 
@@ -55,8 +60,7 @@ TEST(HasRoom, FreePlacesDontCountWhileOthersQueue) {
 
 TEST(ChooseReplica, TakesTheLowerWaitOfTwo) {
   std::vector<ReplicaSnapshot> replicas = {Ready(0), Ready(1)};
-  for (ReplicaSnapshot& replica : replicas) replica.load.prefill_tokens_per_s = 100;
-  replicas[0].load.waiting_prompt_tokens = 500;
+  replicas[0].load.newcomer_wait_ms = 500;
   for (uint64_t random = 0; random < 8; ++random) {
     EXPECT_EQ(ChooseReplica(replicas, {}, 1, 0, random), 1);
   }
@@ -110,10 +114,9 @@ TEST(ChooseReplica, HoldsItsPromiseForRandomReplicas) {
       ReplicaSnapshot replica = Ready(i);
       replica.ready = uniform(0, 3) > 0;
       replica.draining = uniform(0, 5) == 0;
-      replica.load.prefill_tokens_per_s = 10;
       replica.load.running = uniform(0, 4);
       replica.load.waiting = uniform(0, 9);
-      replica.load.waiting_prompt_tokens = uniform(0, 1000);
+      replica.load.newcomer_wait_ms = uniform(0, 1000);
       if (uniform(0, 4) == 0) excluded.push_back(replica.key);
       replicas.push_back(replica);
     }

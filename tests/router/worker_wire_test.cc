@@ -246,5 +246,16 @@ TEST(FromSequenceEvent, TakesTextTokensAndUsage) {
   EXPECT_FALSE(FromSequenceEvent(event).has_value());
 }
 
+TEST(FromWorkerLoad, TakesHowLongANewcomerWouldWait) {
+  wire::WorkerLoad load;
+  load.set_newcomer_wait_ms(1500);
+  load.set_wait_ms_per_prompt_token(0.5);
+  load.set_wait_ms_per_sequence(20);
+  const ReplicaLoad taken = FromWorkerLoad(load);
+  EXPECT_EQ(taken.newcomer_wait_ms, 1500);
+  EXPECT_EQ(taken.wait_ms_per_prompt_token, 0.5);
+  EXPECT_EQ(taken.wait_ms_per_sequence, 20);
+}
+
 }  // namespace
 }  // namespace spillway

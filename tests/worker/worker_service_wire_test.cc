@@ -132,5 +132,19 @@ TEST_F(WorkerServiceWireTest, ADescriptionHasTheWholeIdentity) {
   EXPECT_EQ(description.instance_id(), "7");
 }
 
+TEST(LoadToWire, TellsHowLongANewcomerWouldWait) {
+  wire::WorkerLoad load;
+  LoadToWire({.running = 3,
+              .newcomer = {.wait = absl::Seconds(1.5),
+                           .per_prompt_token = absl::Microseconds(500),
+                           .per_sequence = absl::Milliseconds(20)}},
+             /*draining=*/true, load);
+  EXPECT_EQ(load.running(), 3);
+  EXPECT_TRUE(load.draining());
+  EXPECT_EQ(load.newcomer_wait_ms(), 1500);
+  EXPECT_EQ(load.wait_ms_per_prompt_token(), 0.5);
+  EXPECT_EQ(load.wait_ms_per_sequence(), 20);
+}
+
 }  // namespace
 }  // namespace spillway
