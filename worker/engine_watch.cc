@@ -3,15 +3,12 @@
 #include <utility>
 
 namespace spillway {
-namespace {
 
-constexpr absl::Duration kTick = absl::Seconds(1);
-
-}  // namespace
-
-EngineWatch::EngineWatch(const Clock& clock, std::function<EngineSign()> sign,
+EngineWatch::EngineWatch(const Clock& clock, absl::Duration tick, std::function<EngineSign()> sign,
                          std::function<void(absl::Duration)> hung)
-    : clock_(clock), sign_(std::move(sign)), hung_(std::move(hung)), thread_([this] { Run(); }) {}
+    : clock_(clock), tick_(tick), sign_(std::move(sign)), hung_(std::move(hung)), thread_([this] {
+        Run();
+      }) {}
 
 EngineWatch::~EngineWatch() {
   {
@@ -23,11 +20,11 @@ EngineWatch::~EngineWatch() {
 }
 
 void EngineWatch::Run() {
-  HangDetector detector(kTick);
+  HangDetector detector(tick_);
   while (true) {
     {
       MutexLock lock(mutex_);
-      if (!stopped_) stopped_changed_.WaitFor(mutex_, kTick);
+      if (!stopped_) stopped_changed_.WaitFor(mutex_, tick_);
       if (stopped_) return;
     }
     if (const auto silence = detector.Look(sign_(), clock_.Now()); silence.has_value()) {

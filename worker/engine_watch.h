@@ -10,13 +10,13 @@
 
 namespace spillway {
 
-// Looks every second whether an engine still moves (HangDetector), on a thread of its own
+// Looks at each `tick` whether an engine still moves (HangDetector), on a thread of its own
 // ("watch").
 class EngineWatch {
  public:
   // `sign` is asked on the watch's thread, and so is `hung` called, once, with how long there was
   // no sign. Both must hold until this goes; so must `clock`.
-  EngineWatch(const Clock& clock, std::function<EngineSign()> sign,
+  EngineWatch(const Clock& clock, absl::Duration tick, std::function<EngineSign()> sign,
               std::function<void(absl::Duration)> hung);
   ~EngineWatch();
   EngineWatch(const EngineWatch&) = delete;
@@ -26,6 +26,7 @@ class EngineWatch {
   void Run() EXCLUDES(mutex_);
 
   const Clock& clock_;
+  const absl::Duration tick_;
   const std::function<EngineSign()> sign_;
   const std::function<void(absl::Duration)> hung_;
   Mutex mutex_;

@@ -134,6 +134,8 @@ EngineLimits EngineLimitsFor(const WorkerFlags& flags) {
   return limits;
 }
 
+constexpr absl::Duration kWatchTick = absl::Seconds(1);
+
 // Nothing brings an engine back that hangs in its device or its lock. The end of the process is
 // seen by all at once: routers resume its sequences elsewhere, and whoever started it does so
 // again.
@@ -165,7 +167,8 @@ absl::Status ServeDecoder(LoadedDecoder decoder, const WorkerFlags& flags, const
     if (!engine_status.ok()) kill(getpid(), SIGTERM);
   });
   std::optional<EngineWatch> watch;
-  if (flags.hung_after_s > 0) watch.emplace(clock, [&] { return engine.sign(); }, EndHung);
+  if (flags.hung_after_s > 0)
+    watch.emplace(clock, kWatchTick, [&] { return engine.sign(); }, EndHung);
   WaitForSignal(listener.address, signals);
   service.SetDraining(true);
   engine.Stop();

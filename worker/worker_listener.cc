@@ -1,9 +1,10 @@
 #include "worker/worker_listener.h"
 
-#include <sys/stat.h>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "common/logging.h"
+#include "common/status_macros.h"
 #include "grpc/support/log.h"
 #include "grpcpp/grpcpp.h"
 #include "grpcpp/health_check_service_interface.h"
@@ -35,26 +36,29 @@ std::shared_ptr<grpc::ServerCredentials> CredentialsFor(const TlsFiles& tls,
 absl::StatusOr<WorkerListener> ListenForRouters(const std::string& address, const TlsFiles& tls,
                                                 const std::string& authority,
                                                 grpc::Service& service) {
-  const bool local = address.starts_with("unix:");
+  WorkerListener listener;
+  ASSIGN_OR_RETURN(listener.acceptor, ConnectionAcceptor::Listen(address));
+  listener.address = listener.acceptor->address();
   gpr_set_log_function(LogForGrpc);
   grpc::EnableDefaultHealthCheckService(true);
   grpc::ServerBuilder builder;
-  // A second worker at the same port would otherwise share it unseen.
-  builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
   // Routers ping every 10 s (router/worker_upstream.cc); gRPC's own limit is one in 5 minutes.
   builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, 5'000);
   builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
-  int port = 0;
-  builder.AddListeningPort(address, CredentialsFor(tls, authority), &port);
+  const std::shared_ptr<grpc::experimental::ExternalConnectionAcceptor> connections =
+      builder.experimental().AddExternalConnectionAcceptor(
+          grpc::ServerBuilder::experimental_type::ExternalConnectionType::FROM_FD,
+          CredentialsFor(tls, authority));
   builder.RegisterService(&service);
-  if (local) umask(0077);  // The socket is for this user alone.
-  WorkerListener listener{.server = builder.BuildAndStart(), .address = address};
+  listener.server = builder.BuildAndStart();
   if (listener.server == nullptr) {
-    return absl::UnavailableError(absl::StrCat("can't listen on ", address));
+    return absl::UnavailableError(absl::StrCat("gRPC can't serve at ", address));
   }
-  if (!local) {
-    listener.address = absl::StrCat(address.substr(0, address.rfind(':')), ":", port);
-  }
+  listener.acceptor->Start([connections](int connection) {
+    grpc::experimental::ExternalConnectionAcceptor::NewConnectionParameters parameters;
+    parameters.fd = connection;
+    connections->HandleNewConnection(&parameters);
+  });
   return listener;
 }
 

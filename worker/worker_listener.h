@@ -5,6 +5,7 @@
 
 #include "absl/status/statusor.h"
 #include "common/tls/tls_files.h"
+#include "worker/connection_acceptor.h"
 
 namespace grpc {
 class Server;
@@ -15,7 +16,8 @@ namespace spillway {
 
 struct WorkerListener {
   std::unique_ptr<grpc::Server> server;
-  std::string address;  // with the port that was taken
+  std::unique_ptr<ConnectionAcceptor> acceptor;  // gives the server its connections
+  std::string address;                           // with the port that was taken
 };
 
 // Serves `service`, which outlives the server, and grpc.health.v1 at "unix:PATH" (for this user

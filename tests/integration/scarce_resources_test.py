@@ -58,6 +58,30 @@ def test_a_front_door_out_of_files_serves_on(start_server):
                READY_SECONDS_MAX, server.log)
 
 
+def test_a_worker_out_of_files_is_found_by_routers_later(start_server, tmp_path):
+    worker = WorkerProcess(tmp_path / "worker.log", "127.0.0.1:0",
+                           before_exec=limit(resource.RLIMIT_NOFILE, OPEN_FILES)).wait_ready()
+    strangers = []
+    try:
+        first = start_server("--worker", worker.address, name="first").wait_ready()
+        whole = text_of(first.post(CHAT, BODY))
+
+        def take_all(count):
+            if count != 3:
+                return
+            host, port = worker.address.split(":")
+            strangers.extend(socket.create_connection((host, int(port))) for _ in range(60))
+            wait_until(lambda: open_files(worker.pid) == OPEN_FILES, READY_SECONDS_MAX, worker.log)
+
+        assert read_stream(first, BODY, take_all) == (whole, True)
+        for stranger in strangers:
+            stranger.close()
+        second = start_server("--worker", worker.address, name="second").wait_ready()
+        assert text_of(second.post(CHAT, BODY)) == whole
+    finally:
+        worker.stop()
+
+
 # ---- a log that nobody reads ----
 
 

@@ -9,11 +9,13 @@
 namespace spillway {
 namespace {
 
+constexpr absl::Duration kTick = absl::Milliseconds(1);
+
 TEST(EngineWatchTest, CallsOnceWhenTheSignsEnd) {
   const SystemClock clock;
   std::promise<absl::Duration> silence;
   EngineWatch watch(
-      clock, [] { return EngineSign{.turn = 1, .patience = absl::Milliseconds(1)}; },
+      clock, kTick, [] { return EngineSign{.turn = 1, .patience = absl::Milliseconds(1)}; },
       [&](absl::Duration waited) { silence.set_value(waited); });
   EXPECT_GT(silence.get_future().get(), absl::Milliseconds(1));
 }
@@ -24,7 +26,7 @@ TEST(EngineWatchTest, EndsWithoutAWordWhileTheEngineMoves) {
   std::promise<void> looked;
   {
     EngineWatch watch(
-        clock,
+        clock, kTick,
         [&] {
           if (++turn == 1) looked.set_value();
           return EngineSign{.turn = turn, .patience = absl::ZeroDuration()};
