@@ -15,6 +15,7 @@ import time
 import pytest
 
 from answers import CHAT, stream_events
+from process_facts import open_files
 from spillway_process import READY_SECONDS_MAX, WorkerProcess, wait_until
 
 KILLS = int(os.environ.get("SPILLWAY_KILLS", "20"))
@@ -161,10 +162,6 @@ def test_each_kind_of_answer_goes_on_elsewhere(start_server, tmp_path, which):
     finally:
         for worker in workers:
             worker.stop()
-
-
-def open_files(pid):
-    return len(os.listdir(f"/proc/{pid}/fd"))
 
 
 def test_random_kills_under_load(start_server, tmp_path):

@@ -9,6 +9,7 @@ import pytest
 
 from answers import CHAT, raw_lines, read_stream
 from cutting_proxy import CuttingProxy
+from process_facts import stop
 from spillway_process import READY_SECONDS_MAX, WorkerProcess, wait_until
 
 BODY = {"messages": [{"role": "user", "content": "Name three rivers and where they end."}],
@@ -71,7 +72,7 @@ def test_a_stopped_worker_is_noticed_and_its_stream_goes_on_elsewhere(start_serv
             return
         [busy] = [i for i in range(2)
                   if server.metric("spillway_replica_running", f'replica="elsewhere-{i}"')]
-        os.kill(workers[busy].pid, signal.SIGSTOP)
+        stop(workers[busy].pid)
         stopped.append((busy, time.monotonic()))
 
     gaps = []

@@ -7,7 +7,7 @@ import time
 from threading import Barrier, Event
 
 from answers import CHAT, read_stream, stream_events
-from process_facts import cpu_ticks, open_files, stat, threads
+from process_facts import cpu_ticks, open_files, stop
 from spillway_process import READY_SECONDS_MAX, wait_until
 
 BODY = {"messages": [{"role": "user", "content": "Name three rivers and where they end."}],
@@ -15,13 +15,6 @@ BODY = {"messages": [{"role": "user", "content": "Name three rivers and where th
 ENDLESS = {**BODY, "max_tokens": 8000}
 SILENCE_SECONDS_MAX = 15  # RouterSessionLimits: of a router, before a worker gives it up
 GRACE_SECONDS = 5  # and before what it carried is cancelled
-
-
-def stop(pid):
-    """And waits until the last of its threads stands still, which others that compute can delay."""
-    os.kill(pid, signal.SIGSTOP)
-    wait_until(lambda: all(stat(thread)[0] == "T" for thread in threads(pid)), 10,
-               "it doesn't stop")
 
 
 def is_idle(pid):

@@ -1,7 +1,10 @@
-"""What the kernel tells of a process."""
+"""What the kernel tells of a process, and does to it."""
 
 import os
 import pathlib
+import signal
+
+from spillway_process import wait_until
 
 
 def stat(path):
@@ -21,3 +24,10 @@ def open_files(pid):
 
 def threads(pid):
     return list(pathlib.Path(f"/proc/{pid}/task").iterdir())
+
+
+def stop(pid):
+    """And waits until the last of its threads stands still, which others that compute can delay."""
+    os.kill(pid, signal.SIGSTOP)
+    wait_until(lambda: all(stat(thread)[0] == "T" for thread in threads(pid)), 10,
+               "it doesn't stop")
