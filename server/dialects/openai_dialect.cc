@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "server/dialects/json_escape.h"
 #include "server/dialects/openai_error.h"
+#include "server/dialects/request_origin.h"
 
 namespace spillway {
 namespace {
@@ -64,22 +65,12 @@ std::unique_ptr<HttpOperation> OpenAiDialect::Generate(OpenAiEndpoint endpoint,
   OpenAiParseResult parsed = chat ? ParseChatRequest(request.body, options_.limits)
                                   : ParseCompletionRequest(request.body, options_.limits);
   if (const auto* error = std::get_if<OpenAiError>(&parsed)) {
-    if (options_.observer != nullptr) {
-      options_.observer->OnRequestEnd({.request_id = request.request_id,
-                                       .token = request.token_name,
-                                       .service = "none",
-                                       .outcome = "invalid_request",
-                                       .http_status = error->status,
-                                       .traceparent = request.traceparent});
-    }
+    ReportRefusal(request, error->status, options_.observer);
     writer.Send(ErrorResponse(*error));
     return nullptr;
   }
   OpenAiRequest& openai = std::get<OpenAiRequest>(parsed);
-  openai.generate.request_id = request.request_id;
-  openai.generate.tenant = request.tenant;
-  openai.generate.token_name = request.token_name;
-  openai.generate.traceparent = request.traceparent;
+  SetOrigin(request, openai.generate);
   OpenAiIdentity identity;
   identity.endpoint = endpoint;
   identity.id = (chat ? "chatcmpl-" : "cmpl-") + ids_.Next();

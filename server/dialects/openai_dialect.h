@@ -6,6 +6,7 @@
 #include "common/clock.h"
 #include "router/request_observer.h"
 #include "router/router.h"
+#include "server/dialects/dialect_limits.h"
 #include "server/dialects/openai_chunk_writer.h"
 #include "server/dialects/openai_generation.h"
 #include "server/dialects/openai_request.h"
@@ -16,8 +17,8 @@
 namespace spillway {
 
 struct OpenAiOptions {
-  OpenAiLimits limits;
-  OpenAiTimings timings;
+  DialectLimits limits;
+  StreamTimings timings;
   std::string fingerprint = "spillway";  // system_fingerprint
   uint64_t id_seed = 0;                  // of the ids of answers
   RequestObserver* observer = nullptr;   // hears of requests that never reach the router

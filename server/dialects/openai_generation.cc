@@ -10,7 +10,7 @@
 namespace spillway {
 
 OpenAiGeneration::OpenAiGeneration(OpenAiIdentity identity, OpenAiRequest request,
-                                   const OpenAiTimings& timings, RouterShard& shard,
+                                   const StreamTimings& timings, RouterShard& shard,
                                    ResponseWriter& writer)
     : identity_(std::move(identity)),
       stream_(request.stream),

@@ -6,21 +6,14 @@
 #include <utility>
 #include <vector>
 
-#include "absl/time/time.h"
 #include "router/router.h"
+#include "server/dialects/dialect_limits.h"
 #include "server/dialects/openai_chunk_writer.h"
 #include "server/dialects/openai_logprobs.h"
 #include "server/dialects/openai_request.h"
 #include "server/http/http_types.h"
 
 namespace spillway {
-
-struct OpenAiTimings {
-  // A stream's 200 goes out when prefill begins, or this long after the request was accepted: a
-  // proxy's 60 s limit must not cut a long wait.
-  absl::Duration start_after_accepted = absl::Seconds(20);
-  absl::Duration keep_alive_every = absl::Seconds(15);  // while nothing else is written
-};
 
 // One request on its way through the router, written as OpenAI's clients read it. Nothing is sent
 // before the request is accepted, so that whatever is wrong with it has its own status. A stream
@@ -33,7 +26,7 @@ struct OpenAiTimings {
 class OpenAiGeneration : public HttpOperation {
  public:
   // `shard` and `writer` must outlive it.
-  OpenAiGeneration(OpenAiIdentity identity, OpenAiRequest request, const OpenAiTimings& timings,
+  OpenAiGeneration(OpenAiIdentity identity, OpenAiRequest request, const StreamTimings& timings,
                    RouterShard& shard, ResponseWriter& writer);
   ~OpenAiGeneration() override;
 
@@ -109,7 +102,7 @@ class OpenAiGeneration : public HttpOperation {
   const bool include_usage_;
   const bool logprobs_;
   const bool reasoning_;  // is shown; always false for completions, whose text is never parsed
-  const OpenAiTimings timings_;
+  const StreamTimings timings_;
   const OpenAiChunkWriter chunks_;
   RouterShard& shard_;
   ResponseWriter& writer_;

@@ -11,6 +11,7 @@
 #include "absl/strings/str_cat.h"
 #include "server/dialects/json_fields.h"
 #include "server/dialects/openai_chat_prompt.h"
+#include "server/dialects/stop_strings.h"
 
 namespace spillway {
 namespace {
@@ -35,7 +36,7 @@ void RefuseUnsupported(FieldReader& reader, const char* name, const char* what) 
   reader.Fail(name, absl::StrCat(name, ": ", what));
 }
 
-void ReadSampling(FieldReader& reader, const OpenAiLimits& limits, GenerateRequest& request) {
+void ReadSampling(FieldReader& reader, const DialectLimits& limits, GenerateRequest& request) {
   SamplingOptions& sampling = request.sampling;
   if (const auto value = reader.Number("temperature", 0, 2)) {
     sampling.temperature = static_cast<float>(*value);
@@ -68,7 +69,7 @@ void ReadSampling(FieldReader& reader, const OpenAiLimits& limits, GenerateReque
   }
 }
 
-void ReadLogitBias(FieldReader& reader, const OpenAiLimits& limits, GenerateRequest& request) {
+void ReadLogitBias(FieldReader& reader, const DialectLimits& limits, GenerateRequest& request) {
   const json* bias = reader.Find("logit_bias");
   if (bias == nullptr) return;
   if (!bias->is_object() || bias->size() > limits.logit_bias_max) {
@@ -94,28 +95,8 @@ void ReadLogitBias(FieldReader& reader, const OpenAiLimits& limits, GenerateRequ
   }
 }
 
-void ReadStop(FieldReader& reader, const OpenAiLimits& limits, GenerateRequest& request) {
-  if (const json* stop = reader.Find("stop")) {
-    const json list = stop->is_string() ? json::array({*stop}) : *stop;
-    if (!list.is_array() || list.size() > limits.stop_strings_max) {
-      reader.Fail("stop", absl::StrCat("stop must be a string or an array of at most ",
-                                       limits.stop_strings_max, " strings, not ", ShowJson(*stop)));
-      return;
-    }
-    for (const json& item : list) {
-      if (!item.is_string() ||
-          item.get_ref<const std::string&>().size() > limits.stop_string_bytes_max) {
-        reader.Fail("stop",
-                    absl::StrCat("stop must hold strings of at most ", limits.stop_string_bytes_max,
-                                 " bytes, not ", ShowJson(item)));
-        return;
-      }
-      // An empty string would stop before the first token; clients send it for "none".
-      if (!item.get_ref<const std::string&>().empty()) {
-        request.stop_strings.push_back(item.get<std::string>());
-      }
-    }
-  }
+void ReadStop(FieldReader& reader, const DialectLimits& limits, GenerateRequest& request) {
+  ReadStopStrings(reader, "stop", limits, request.stop_strings);
   const json* ids = reader.Find("stop_token_ids");
   if (ids == nullptr) return;
   if (!ids->is_array() || ids->size() > limits.stop_token_ids_max) {
@@ -135,7 +116,7 @@ void ReadStop(FieldReader& reader, const OpenAiLimits& limits, GenerateRequest& 
   }
 }
 
-void ReadLength(FieldReader& reader, const OpenAiLimits& limits, const LengthRule& rule,
+void ReadLength(FieldReader& reader, const DialectLimits& limits, const LengthRule& rule,
                 GenerateRequest& request) {
   const auto old_name = reader.Integer("max_tokens", rule.least, limits.new_tokens_max);
   const auto new_name = reader.Integer("max_completion_tokens", rule.least, limits.new_tokens_max);
@@ -169,7 +150,7 @@ void ReadStreaming(FieldReader& reader, OpenAiRequest& request) {
 }
 
 // What both endpoints have.
-void ReadCommon(FieldReader& reader, const OpenAiLimits& limits, const LengthRule& length,
+void ReadCommon(FieldReader& reader, const DialectLimits& limits, const LengthRule& length,
                 OpenAiRequest& request) {
   request.generate.model = reader.String("model").value_or("");
   request.generate.timeout = limits.request_time;
@@ -188,7 +169,7 @@ void ReadResponseFormat(FieldReader& reader) {
                     "only {\"type\":\"text\"} is supported yet; ask for JSON in the prompt");
 }
 
-std::optional<std::vector<int32_t>> TokenIds(const json& list, const OpenAiLimits& limits) {
+std::optional<std::vector<int32_t>> TokenIds(const json& list, const DialectLimits& limits) {
   if (list.empty() || list.size() > limits.prompt_token_ids_max) return std::nullopt;
   std::vector<int32_t> ids;
   ids.reserve(list.size());
@@ -200,7 +181,7 @@ std::optional<std::vector<int32_t>> TokenIds(const json& list, const OpenAiLimit
   return ids;
 }
 
-std::optional<PromptSource> OnePrompt(const json& prompt, const OpenAiLimits& limits) {
+std::optional<PromptSource> OnePrompt(const json& prompt, const DialectLimits& limits) {
   if (prompt.is_string()) return prompt.get<std::string>();
   if (!prompt.is_array()) return std::nullopt;
   auto ids = TokenIds(prompt, limits);
@@ -209,7 +190,7 @@ std::optional<PromptSource> OnePrompt(const json& prompt, const OpenAiLimits& li
 }
 
 // A string, its token ids, or an array of such.
-void ReadPrompts(FieldReader& reader, const OpenAiLimits& limits, OpenAiRequest& request) {
+void ReadPrompts(FieldReader& reader, const DialectLimits& limits, OpenAiRequest& request) {
   const json* const prompt = reader.Find("prompt");
   if (prompt == nullptr) {
     reader.Fail("prompt", "prompt is missing; a string or an array of token ids is needed");
@@ -244,7 +225,7 @@ void ReadPrompts(FieldReader& reader, const OpenAiLimits& limits, OpenAiRequest&
   }
 }
 
-void CheckAnswerCount(FieldReader& reader, const OpenAiLimits& limits,
+void CheckAnswerCount(FieldReader& reader, const DialectLimits& limits,
                       const OpenAiRequest& request) {
   const size_t prompts = 1 + request.further_prompts.size();
   const size_t answers = prompts * static_cast<size_t>(request.generate.choices);
@@ -300,7 +281,7 @@ OpenAiParseResult Finish(const FieldReader& reader, OpenAiRequest request) {
 
 }  // namespace
 
-OpenAiParseResult ParseChatRequest(std::string_view body, const OpenAiLimits& limits) {
+OpenAiParseResult ParseChatRequest(std::string_view body, const DialectLimits& limits) {
   const absl::StatusOr<json> parsed = ParseJsonObject(body);
   if (!parsed.ok()) return InvalidRequest(std::string(parsed.status().message()));
   FieldReader reader(*parsed);
@@ -315,7 +296,7 @@ OpenAiParseResult ParseChatRequest(std::string_view body, const OpenAiLimits& li
   return Finish(reader, std::move(request));
 }
 
-OpenAiParseResult ParseCompletionRequest(std::string_view body, const OpenAiLimits& limits) {
+OpenAiParseResult ParseCompletionRequest(std::string_view body, const DialectLimits& limits) {
   const absl::StatusOr<json> parsed = ParseJsonObject(body);
   if (!parsed.ok()) return InvalidRequest(std::string(parsed.status().message()));
   FieldReader reader(*parsed);

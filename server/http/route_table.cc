@@ -59,14 +59,14 @@ std::unique_ptr<HttpOperation> RouteTable::Handle(HttpRequest& request, Response
   }
   if (const std::string allowed = AllowedMethods(path); !allowed.empty()) {
     HttpResponse response =
-        format_error_(405, "method_not_allowed",
-                      absl::StrCat(std::string(request.method), " is not possible on ",
-                                   request.path, "; use ", allowed));
+        ErrorFormatOf(path)(405, "method_not_allowed",
+                            absl::StrCat(std::string(request.method), " is not possible on ",
+                                         request.path, "; use ", allowed));
     response.headers.push_back({"Allow", allowed + ", OPTIONS"});
     writer.Send(std::move(response));
     return nullptr;
   }
-  writer.Send(format_error_(
+  writer.Send(ErrorFormatOf(path)(
       404, "unknown_url",
       absl::StrCat("there is no ", request.path, " here; chat is at POST /v1/chat/completions")));
   return nullptr;
@@ -78,6 +78,13 @@ const Route* RouteTable::Find(const HttpRequest& request) const {
     if (PathMatches(route, path) && MethodMatches(route, request.method)) return &route;
   }
   return nullptr;
+}
+
+const ErrorFormat& RouteTable::ErrorFormatOf(std::string_view path) const {
+  for (const auto& [prefix, format] : error_formats_) {
+    if (path.starts_with(prefix)) return format;
+  }
+  return format_error_;
 }
 
 HttpResponse RouteTable::ConnectionError(int status, std::string_view message) const {

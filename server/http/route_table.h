@@ -5,6 +5,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "server/http/http_types.h"
@@ -41,6 +42,10 @@ class RouteTable : public HttpHandler {
       : gate_(std::move(gate)), format_error_(std::move(format_error)) {}
 
   void Add(Route route) { routes_.push_back(std::move(route)); }
+  // Errors of paths that begin with `prefix` get this shape instead.
+  void AddErrorFormat(std::string_view prefix, ErrorFormat format) {
+    error_formats_.emplace_back(prefix, std::move(format));
+  }
 
   std::optional<HttpResponse> Admit(HttpRequest& request) override;
   std::unique_ptr<HttpOperation> Handle(HttpRequest& request, ResponseWriter& writer) override;
@@ -52,7 +57,10 @@ class RouteTable : public HttpHandler {
   std::string AllowedMethods(std::string_view path) const;
 
   const RequestGate gate_;
+  const ErrorFormat& ErrorFormatOf(std::string_view path) const;
+
   const ErrorFormat format_error_;
+  std::vector<std::pair<std::string_view, ErrorFormat>> error_formats_;
   std::vector<Route> routes_;
 };
 

@@ -16,7 +16,7 @@
 namespace {
 
 void CheckResult(const spillway::OpenAiParseResult& result) {
-  const spillway::OpenAiLimits limits;
+  const spillway::DialectLimits limits;
   if (const auto* error = std::get_if<spillway::OpenAiError>(&result)) {
     CHECK(error->status == 400);
     CHECK(!error->message.empty());
@@ -49,8 +49,8 @@ void CheckResult(const spillway::OpenAiParseResult& result) {
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const std::string_view body(reinterpret_cast<const char*>(data), size);
-  CheckResult(spillway::ParseChatRequest(body, spillway::OpenAiLimits()));
-  CheckResult(spillway::ParseCompletionRequest(body, spillway::OpenAiLimits()));
+  CheckResult(spillway::ParseChatRequest(body, spillway::DialectLimits()));
+  CheckResult(spillway::ParseCompletionRequest(body, spillway::DialectLimits()));
   std::string escaped;
   spillway::AppendJsonString(escaped, body);
   CHECK(escaped.size() >= 2 + size / 4);

@@ -74,7 +74,7 @@ class OpenAiGenerationTest : public ::testing::Test {
 
   int32_t top_logprobs_ = -1;
   bool include_reasoning_ = true;
-  OpenAiTimings timings_;
+  StreamTimings timings_;
   FakeRouter router_;
   std::unique_ptr<RouterShard> shard_;
   RecordingWriter writer_;

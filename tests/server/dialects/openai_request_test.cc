@@ -16,7 +16,7 @@ using ::testing::HasSubstr;
 OpenAiRequest Chat(const std::string& fields) {
   const std::string body = R"({"messages":[{"role":"user","content":"hi"}])" +
                            (fields.empty() ? "" : "," + fields) + "}";
-  OpenAiParseResult result = ParseChatRequest(body, OpenAiLimits());
+  OpenAiParseResult result = ParseChatRequest(body, DialectLimits());
   if (const auto* error = std::get_if<OpenAiError>(&result)) {
     ADD_FAILURE() << error->message;
     return {};
@@ -25,14 +25,14 @@ OpenAiRequest Chat(const std::string& fields) {
 }
 
 OpenAiError ChatError(const std::string& body) {
-  OpenAiParseResult result = ParseChatRequest(body, OpenAiLimits());
+  OpenAiParseResult result = ParseChatRequest(body, DialectLimits());
   if (const auto* error = std::get_if<OpenAiError>(&result)) return *error;
   ADD_FAILURE() << "accepted: " << body;
   return {};
 }
 
 std::string Messages(const std::string& messages) {
-  OpenAiParseResult result = ParseChatRequest("{\"messages\":" + messages + "}", OpenAiLimits());
+  OpenAiParseResult result = ParseChatRequest("{\"messages\":" + messages + "}", DialectLimits());
   if (const auto* error = std::get_if<OpenAiError>(&result)) return error->message;
   return std::get<ChatPrompt>(std::get<OpenAiRequest>(result).generate.prompt).messages_json;
 }
@@ -279,7 +279,7 @@ TEST(OpenAiRequestTest, SwitchesOfThinkingAreTemplateVariables) {
 
 TEST(OpenAiRequestTest, CompletionPrompts) {
   const auto prompt = [](const std::string& json) {
-    OpenAiParseResult result = ParseCompletionRequest("{\"prompt\":" + json + "}", OpenAiLimits());
+    OpenAiParseResult result = ParseCompletionRequest("{\"prompt\":" + json + "}", DialectLimits());
     EXPECT_TRUE(std::holds_alternative<OpenAiRequest>(result)) << json;
     return std::get<OpenAiRequest>(result).generate.prompt;
   };
@@ -314,7 +314,7 @@ TEST(OpenAiRequestTest, SeveralPromptsStayInOrder) {
 TEST(OpenAiRequestTest, AnEchoHasTheLogprobsOfTheOutput) {
   const auto parse = [](const std::string& fields) {
     return std::get<OpenAiRequest>(
-               ParseCompletionRequest("{\"prompt\":\"a\"," + fields + "}", OpenAiLimits()))
+               ParseCompletionRequest("{\"prompt\":\"a\"," + fields + "}", DialectLimits()))
         .generate;
   };
   EXPECT_TRUE(parse(R"("echo":true)").echo);
@@ -327,7 +327,7 @@ TEST(OpenAiRequestTest, AnEchoHasTheLogprobsOfTheOutput) {
 
 TEST(OpenAiRequestTest, UnfitCompletions) {
   const auto error = [](const std::string& body) {
-    OpenAiParseResult result = ParseCompletionRequest(body, OpenAiLimits());
+    OpenAiParseResult result = ParseCompletionRequest(body, DialectLimits());
     EXPECT_TRUE(std::holds_alternative<OpenAiError>(result)) << body;
     return std::get<OpenAiError>(result);
   };
@@ -350,7 +350,7 @@ TEST(OpenAiRequestTest, LogprobsAreAskedForInTwoWays) {
   };
   const auto completion = [](const std::string& fields) {
     OpenAiParseResult result =
-        ParseCompletionRequest("{\"prompt\":\"a\"" + fields + "}", OpenAiLimits());
+        ParseCompletionRequest("{\"prompt\":\"a\"" + fields + "}", DialectLimits());
     return std::get<OpenAiRequest>(result).generate.sampling.top_logprobs;
   };
   EXPECT_EQ(chat(""), -1);
@@ -364,7 +364,7 @@ TEST(OpenAiRequestTest, LogprobsAreAskedForInTwoWays) {
 }
 
 TEST(OpenAiRequestTest, CompletionsDefaultToSixteenTokens) {
-  OpenAiParseResult result = ParseCompletionRequest(R"({"prompt":"a"})", OpenAiLimits());
+  OpenAiParseResult result = ParseCompletionRequest(R"({"prompt":"a"})", DialectLimits());
   EXPECT_EQ(std::get<OpenAiRequest>(result).generate.new_tokens_max, 16);
 }
 

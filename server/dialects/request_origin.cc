@@ -1,0 +1,22 @@
+#include "server/dialects/request_origin.h"
+
+namespace spillway {
+
+void SetOrigin(const HttpRequest& http, GenerateRequest& request) {
+  request.request_id = http.request_id;
+  request.tenant = http.tenant;
+  request.token_name = http.token_name;
+  request.traceparent = http.traceparent;
+}
+
+void ReportRefusal(const HttpRequest& http, int http_status, RequestObserver* observer) {
+  if (observer == nullptr) return;
+  observer->OnRequestEnd({.request_id = http.request_id,
+                          .token = http.token_name,
+                          .service = "none",
+                          .outcome = "invalid_request",
+                          .http_status = http_status,
+                          .traceparent = http.traceparent});
+}
+
+}  // namespace spillway
