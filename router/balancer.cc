@@ -25,7 +25,7 @@ absl::Duration PredictedWait(const ReplicaSnapshot& replica) {
 }
 
 bool IsCandidate(const ReplicaSnapshot& replica, std::span<const ReplicaKey> excluded) {
-  return replica.ready && !replica.draining &&
+  return replica.ready && !replica.draining && replica.generates &&
          std::find(excluded.begin(), excluded.end(), replica.key) == excluded.end();
 }
 

@@ -14,7 +14,7 @@ namespace spillway {
 // measured yet counts as nothing.
 absl::Duration PredictedWait(const ReplicaSnapshot& replica);
 
-// It is attached, takes new sequences, and is none of `excluded`.
+// It is attached, generates, takes new sequences, and is none of `excluded`.
 bool IsCandidate(const ReplicaSnapshot& replica, std::span<const ReplicaKey> excluded);
 
 // Its queue has room for `count` more sequences.

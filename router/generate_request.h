@@ -102,6 +102,7 @@ struct Usage {
   int32_t cached_tokens = 0;
   int32_t completion_tokens = 0;
   int32_t reasoning_tokens = 0;  // of those, what came before the content
+  std::string stop_string = {};  // that ended the answer; empty: none did
 };
 
 }  // namespace spillway

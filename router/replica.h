@@ -44,8 +44,10 @@ struct ReplicaLoad {
 // All that a decision about a replica is made from: a plain copy, taken when the decision is due.
 struct ReplicaSnapshot {
   ReplicaKey key = {};
-  bool ready = false;     // described and attached
-  bool draining = false;  // finishes what it has, takes nothing new
+  bool ready = false;            // described and attached
+  bool draining = false;         // finishes what it has, takes nothing new
+  bool generates = true;         // false: it makes embeddings, and no text
+  int32_t embed_inputs_max = 0;  // texts that it makes embeddings of at once; 0: it makes none
   // Not ready, but lost only moments ago and likely to come back (return_forecast.h).
   bool returning = false;
   // Equal for equal `numerics_id`s: two such replicas give equal text for equal requests. 0:

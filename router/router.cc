@@ -60,12 +60,19 @@ class RouterImpl : public Router, public ReplicaDirectory {
   void SetDraining(bool draining) override { draining_ = draining; }
   void Shutdown() override;
 
-  absl::StatusOr<View> Find(const std::string& model) const override;
+  absl::StatusOr<View> Find(const std::string& model) const override {
+    return FindFor(/*embedding=*/false, model);
+  }
+  absl::StatusOr<View> FindForEmbedding(const std::string& model) const override {
+    return FindFor(/*embedding=*/true, model);
+  }
   std::shared_ptr<SequenceCarrier> Upstream(ReplicaId id) const override;
+  std::shared_ptr<TextEmbedder> Embedder(ReplicaId id) const override;
   std::string ReplicaName(ReplicaId id) const override;
   bool draining() const override { return draining_; }
 
  private:
+  absl::StatusOr<View> FindFor(bool embedding, const std::string& model) const EXCLUDES(mutex_);
   void OnReplicaChanged(ReplicaId id) EXCLUDES(mutex_);
   std::vector<Replica>::const_iterator FindReplica(ReplicaId id) const REQUIRES(mutex_) {
     return std::find_if(replicas_.begin(), replicas_.end(),
@@ -182,8 +189,10 @@ std::vector<Replica> RouterImpl::ReplicasCopy() const {
   return replicas_;
 }
 
-absl::StatusOr<ReplicaDirectory::View> RouterImpl::Find(const std::string& model) const {
+absl::StatusOr<ReplicaDirectory::View> RouterImpl::FindFor(bool embedding,
+                                                           const std::string& model) const {
   std::vector<std::string> services;
+  std::vector<std::string> unfit;  // services that only a name can mean
   std::vector<UpstreamStatus> statuses;
   const absl::Time now = clock_.Now();
   for (Replica& replica : ReplicasCopy()) {
@@ -193,11 +202,14 @@ absl::StatusOr<ReplicaDirectory::View> RouterImpl::Find(const std::string& model
     // A loss shows in the status a moment before OnReplicaChanged() hears of it.
     if (!status.snapshot.ready) replica.forecast.OnLost(now);
     status.snapshot.returning = !status.snapshot.ready && replica.forecast.ExpectedBack(now);
-    if (std::find(services.begin(), services.end(), status.model_name) == services.end()) {
-      services.push_back(status.model_name);
+    const bool fit = embedding ? status.snapshot.embed_inputs_max > 0 : status.snapshot.generates;
+    std::vector<std::string>& list = fit ? services : unfit;
+    if (std::find(list.begin(), list.end(), status.model_name) == list.end()) {
+      list.push_back(status.model_name);
     }
     statuses.push_back(std::move(status));
   }
+  services.insert(services.end(), unfit.begin(), unfit.end());
   if (services.empty()) return View{};
   const absl::StatusOr<std::string> service = ResolveService(model, services);
   if (!service.ok()) return service.status();
@@ -209,6 +221,12 @@ absl::StatusOr<ReplicaDirectory::View> RouterImpl::Find(const std::string& model
 }
 
 std::shared_ptr<SequenceCarrier> RouterImpl::Upstream(ReplicaId id) const {
+  MutexLock lock(mutex_);
+  const auto found = FindReplica(id);
+  return found == replicas_.end() ? nullptr : found->upstream;
+}
+
+std::shared_ptr<TextEmbedder> RouterImpl::Embedder(ReplicaId id) const {
   MutexLock lock(mutex_);
   const auto found = FindReplica(id);
   return found == replicas_.end() ? nullptr : found->upstream;
@@ -241,7 +259,10 @@ std::vector<ModelInfo> RouterImpl::Models() const {
     models.push_back({.name = status.model_name,
                       .context_tokens_max = status.context_tokens_max,
                       .created = ready == first_ready_.end() ? clock_.WallNow() : ready->second,
-                      .numerics_ids = {status.numerics_id}});
+                      .numerics_ids = {status.numerics_id},
+                      .embedding_size = status.embedding_size,
+                      .content_hash = status.model_hash,
+                      .architecture = status.architecture});
   }
   return models;
 }

@@ -11,6 +11,7 @@
 #include "absl/time/time.h"
 #include "common/clock.h"
 #include "common/metrics.h"
+#include "router/embedding_request.h"
 #include "router/generate_request.h"
 #include "router/request_observer.h"
 #include "router/worker_credentials.h"
@@ -49,6 +50,14 @@ class ResponseSink {
   virtual void OnBatchEnd() = 0;
 };
 
+// Hears once what became of a request for embeddings, on its shard's thread.
+class EmbeddingSink {
+ public:
+  virtual ~EmbeddingSink() = default;
+  virtual void OnEmbedded(const EmbeddingAnswer& answer) = 0;
+  virtual void OnEmbeddingFailed(const GenerateError& error) = 0;
+};
+
 enum class RequestId : uint64_t {};
 
 struct RouterLimits {
@@ -71,6 +80,9 @@ class RouterShard {
   // Starts a request. `sink` must live until OnFailed, the last OnFinished, or Cancel().
   virtual RequestId Submit(GenerateRequest request, ResponseSink& sink) = 0;
 
+  // Likewise, for embeddings. `sink` must live until it has heard, or Cancel().
+  virtual RequestId Embed(EmbeddingRequest request, EmbeddingSink& sink) = 0;
+
   // The client has gone: the sink hears nothing more, the worker frees the KV within one step.
   // Unknown ids (ended a moment ago) are ignored.
   virtual void Cancel(RequestId id) = 0;
@@ -90,6 +102,10 @@ struct ModelInfo {
   absl::Time created;  // wall time when the first replica was ready
   // Of its replicas, each once: equal ids give equal text for equal requests.
   std::vector<std::string> numerics_ids = {};
+  int32_t embedding_size = 0;  // numbers in a vector; 0: it generates
+  // Of its first replica's file, both empty until it has answered.
+  std::string content_hash = {};
+  std::string architecture = {};
 };
 
 struct ReplicaStatus {

@@ -74,6 +74,12 @@ RouterShardImpl::RouterShardImpl(int32_t index, const RouterLimits& limits, uint
       link_(std::make_shared<Inbox::Link>(Inbox::Link{this})),
       inbox_(std::make_shared<Inbox>(mailbox_, link_)),
       metrics_(metrics),
+      embeddings_(index, limits, directory, clock, metrics_,
+                  [mailbox = mailbox_, link = link_](std::function<void(EmbeddingFlows&)> run) {
+                    mailbox->Post([link, run = std::move(run)] {
+                      if (link->shard != nullptr) run(link->shard->embeddings_);
+                    });
+                  }),
       random_(random_seed),
       resume_budget_(limits.resume_bytes_max) {
   CHECK(index >= 0 && index < kShardsMax);
@@ -135,7 +141,14 @@ RequestId RouterShardImpl::Submit(GenerateRequest generate_request, ResponseSink
   return id;
 }
 
+RequestId RouterShardImpl::Embed(EmbeddingRequest request, EmbeddingSink& sink) {
+  const RequestId id{next_request_++};
+  embeddings_.Start(id, std::move(request), sink, requests_in_flight() >= limits_.requests_max);
+  return id;
+}
+
 void RouterShardImpl::Cancel(RequestId id) {
+  if (embeddings_.Cancel(id)) return;
   Request* request = Find(id);
   if (request == nullptr || request->sink == nullptr) return;
   request->sink = nullptr;
@@ -210,6 +223,7 @@ void RouterShardImpl::OnEvent(UpstreamEvent& event, std::vector<RequestId>& touc
 }
 
 void RouterShardImpl::FailAll(const GenerateError& error) {
+  embeddings_.FailAll(error);
   std::vector<RequestId> ids;
   for (const auto& [id, request] : requests_) ids.push_back(id);
   for (const RequestId id : ids) {

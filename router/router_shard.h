@@ -10,36 +10,18 @@
 #include <utility>
 #include <vector>
 
-#include "absl/status/statusor.h"
 #include "common/clock.h"
 #include "common/metrics.h"
 #include "common/mutex.h"
 #include "router/admission.h"
+#include "router/embedding_flows.h"
+#include "router/replica_directory.h"
 #include "router/request_flow.h"
 #include "router/router.h"
 #include "router/router_metrics.h"
 #include "router/upstream_event.h"
 
 namespace spillway {
-
-// The replicas as shards see them. Thread-safe.
-class ReplicaDirectory {
- public:
-  struct View {
-    std::string service;
-    std::vector<ReplicaSnapshot> replicas;  // of that service
-  };
-
-  virtual ~ReplicaDirectory() = default;
-  // The replicas that serve `model`. Both empty when no replica has said yet what it serves.
-  // NOT_FOUND: there are services, but none that `model` means.
-  virtual absl::StatusOr<View> Find(const std::string& model) const = 0;
-  // Null when it was removed. Shared, since a removal may be under way on another thread.
-  virtual std::shared_ptr<SequenceCarrier> Upstream(ReplicaId id) const = 0;
-  // Empty when it was removed.
-  virtual std::string ReplicaName(ReplicaId id) const = 0;
-  virtual bool draining() const = 0;
-};
 
 // Where gRPC's threads leave what is for a shard. Outlives the shard, closed by it.
 class ShardMailbox {
@@ -68,10 +50,16 @@ class RouterShardImpl : public RouterShard {
   ~RouterShardImpl() override;
 
   RequestId Submit(GenerateRequest request, ResponseSink& sink) override;
+  RequestId Embed(EmbeddingRequest request, EmbeddingSink& sink) override;
   void Cancel(RequestId id) override;
   void Tick() override;
-  int32_t requests_in_flight() const override { return static_cast<int32_t>(requests_.size()); }
-  void SetObserver(RequestObserver* observer) override { observer_ = observer; }
+  int32_t requests_in_flight() const override {
+    return static_cast<int32_t>(requests_.size() + embeddings_.count());
+  }
+  void SetObserver(RequestObserver* observer) override {
+    observer_ = observer;
+    embeddings_.SetObserver(observer);
+  }
 
   // What the router posts to, from any thread, also after the shard's end.
   class Inbox {
@@ -126,6 +114,7 @@ class RouterShardImpl : public RouterShard {
   const std::shared_ptr<Inbox::Link> link_;
   const std::shared_ptr<Inbox> inbox_;
   RequestMetrics metrics_;
+  EmbeddingFlows embeddings_;
   RequestObserver* observer_ = nullptr;
   std::mt19937_64 random_;
   ResumeBudget resume_budget_;

@@ -1,12 +1,22 @@
 // Where a shard's sequences go: admission's questions, and the sending.
 
+#include <algorithm>
 #include <utility>
 
+#include "absl/strings/str_cat.h"
 #include "router/error_table.h"
 #include "router/router_shard.h"
 #include "router/router_shard_request.h"
 
 namespace spillway {
+namespace {
+
+bool MakesEmbeddingsOnly(std::span<const ReplicaSnapshot> replicas) {
+  return !replicas.empty() && std::none_of(replicas.begin(), replicas.end(),
+                                           [](const auto& replica) { return replica.generates; });
+}
+
+}  // namespace
 
 void RouterShardImpl::Choose(Request& request, const ChooseReplicaAction& action,
                              FlowActions& more) {
@@ -21,6 +31,16 @@ void RouterShardImpl::Choose(Request& request, const ChooseReplicaAction& action
     return;
   }
   if (!view->service.empty()) request.service = view->service;
+  if (MakesEmbeddingsOnly(view->replicas)) {
+    request.flow.OnNotPlaced(
+        action.choices,
+        {.status = absl::InvalidArgumentError(absl::StrCat(
+             "model \"", request.service, "\" makes embeddings and no texts; name another one")),
+         .reason = "invalid_request",
+         .field = "model"},
+        more);
+    return;
+  }
   const AdmissionDecision decision = Admit(
       {.sequences = static_cast<int32_t>(action.choices.size()),
        .asked = request.flow.asked(first),

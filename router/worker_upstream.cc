@@ -96,6 +96,8 @@ class WorkerUpstream::Core : public std::enable_shared_from_this<Core> {
   absl::Status Submit(uint64_t attachment, uint64_t sequence_id,
                       const SequenceSubmission& submission) EXCLUDES(mutex_);
   void Cancel(uint64_t sequence_id) EXCLUDES(mutex_);
+  void Embed(const EmbedCall& call, EmbedDone done) EXCLUDES(mutex_);
+  void CancelEmbed(uint64_t call_id) EXCLUDES(mutex_);
   UpstreamStatus status() const EXCLUDES(mutex_);
   void Stop() EXCLUDES(mutex_);
 
@@ -110,6 +112,16 @@ class WorkerUpstream::Core : public std::enable_shared_from_this<Core> {
     std::unique_ptr<wire::Worker::Stub> stub;
   };
 
+  // One Embed under way.
+  struct Embedding {
+    grpc::ClientContext context;
+    wire::EmbedRequest request;
+    wire::EmbedReply reply;
+    std::unique_ptr<wire::Worker::Stub> stub;
+    EmbedDone done;
+  };
+
+  void OnEmbedded(uint64_t call_id, const grpc::Status& result) EXCLUDES(mutex_);
   void OnDescribed(const grpc::Status& result) EXCLUDES(mutex_);
   // `frame` is the stream's own; its texts are taken out.
   void OnFrame(AttachId attach, wire::WorkerFrame& frame) EXCLUDES(mutex_);
@@ -139,6 +151,7 @@ class WorkerUpstream::Core : public std::enable_shared_from_this<Core> {
   std::shared_ptr<grpc::Alarm> alarm_ GUARDED_BY(mutex_);
   absl::Time alarm_at_ GUARDED_BY(mutex_) = absl::InfiniteFuture();  // when it goes off
   std::unique_ptr<Describe> describe_ GUARDED_BY(mutex_);
+  std::map<uint64_t, std::unique_ptr<Embedding>> embeddings_ GUARDED_BY(mutex_);  // by call id
   // One for good: gRPC 1.51 ends its callback threads with the last channel, and joins them from
   // the thread that lets go of it. So that is Stop()'s, and each call ends before CallbackEnded().
   std::shared_ptr<grpc::Channel> channel_ GUARDED_BY(mutex_);
@@ -356,6 +369,54 @@ void WorkerUpstream::Core::Cancel(uint64_t sequence_id) {
   CarryOut(std::move(actions));
 }
 
+void WorkerUpstream::Core::Embed(const EmbedCall& call, EmbedDone done) {
+  {
+    MutexLock lock(mutex_);
+    if (!stopped_ && link_.status().snapshot.ready) {
+      auto embedding = std::make_unique<Embedding>();
+      embedding->request = ToEmbedRequest(call);
+      embedding->stub = wire::Worker::NewStub(channel_);
+      embedding->done = std::move(done);
+      if (call.time_left < absl::InfiniteDuration()) {
+        embedding->context.set_deadline(FromNow(std::max(absl::ZeroDuration(), call.time_left)));
+      }
+      ++pending_;
+      Embedding& started = *(embeddings_[call.id] = std::move(embedding));
+      started.stub->async()->Embed(
+          &started.context, &started.request, &started.reply,
+          [self = shared_from_this(), id = call.id](const grpc::Status& result) {
+            self->OnEmbedded(id, result);
+            self->CallbackEnded();
+          });
+      return;
+    }
+  }
+  done(absl::UnavailableError("the worker was lost before the request was sent"));
+}
+
+void WorkerUpstream::Core::CancelEmbed(uint64_t call_id) {
+  MutexLock lock(mutex_);
+  const auto found = embeddings_.find(call_id);
+  if (found != embeddings_.end()) found->second->context.TryCancel();
+}
+
+void WorkerUpstream::Core::OnEmbedded(uint64_t call_id, const grpc::Status& result) {
+  std::unique_ptr<Embedding> call;
+  {
+    MutexLock lock(mutex_);
+    const auto found = embeddings_.find(call_id);
+    CHECK(found != embeddings_.end());
+    call = std::move(found->second);
+    embeddings_.erase(found);
+  }
+  if (result.ok()) {
+    call->done(FromEmbedReply(call->reply, static_cast<size_t>(call->request.inputs_size())));
+  } else {
+    call->done(
+        absl::Status(static_cast<absl::StatusCode>(result.error_code()), result.error_message()));
+  }
+}
+
 UpstreamStatus WorkerUpstream::Core::status() const {
   MutexLock lock(mutex_);
   return link_.status();
@@ -372,6 +433,7 @@ void WorkerUpstream::Core::Stop() {
     lost = CarryOut(std::move(actions));
     if (alarm_ != nullptr) alarm_->Cancel();
     if (describe_ != nullptr) describe_->context.TryCancel();
+    for (const auto& [id, embedding] : embeddings_) embedding->context.TryCancel();
   }
   Tell(std::move(lost));
   MutexLock lock(mutex_);
@@ -407,6 +469,12 @@ absl::Status WorkerUpstream::Submit(uint64_t attachment, uint64_t sequence_id,
 }
 
 void WorkerUpstream::Cancel(uint64_t sequence_id) { core_->Cancel(sequence_id); }
+
+void WorkerUpstream::Embed(const EmbedCall& call, EmbedDone done) {
+  core_->Embed(call, std::move(done));
+}
+
+void WorkerUpstream::CancelEmbed(uint64_t call_id) { core_->CancelEmbed(call_id); }
 
 UpstreamStatus WorkerUpstream::status() const { return core_->status(); }
 

@@ -10,6 +10,7 @@
 #include "absl/time/time.h"
 #include "common/clock.h"
 #include "router/replica.h"
+#include "router/text_embedder.h"
 #include "router/upstream_event.h"
 
 namespace grpc {
@@ -31,6 +32,8 @@ struct UpstreamLimits {
   // A worker that says nothing for silence_max, not even in answer to pings, is hung.
   absl::Duration ping_interval = absl::Seconds(1);
   absl::Duration silence_max = absl::Seconds(5);
+  // A worker that makes embeddings has no stream: it is asked anew whether it is there.
+  absl::Duration embedder_check = absl::Seconds(1);
   // How long what is on a stream that broke waits to be picked up again.
   absl::Duration reattach_wait = absl::Seconds(1);
   size_t reattach_sequences_max = 1 << 16;  // with more than a Hello should name, all are lost
@@ -47,7 +50,10 @@ struct UpstreamStatus {
   std::string model_name;
   std::string numerics_id;
   std::string instance_id;
+  std::string model_hash;
+  std::string architecture;
   int32_t context_tokens_max = 0;
+  int32_t embedding_size = 0;  // numbers in a vector; 0: it makes none
 };
 
 // The client of one worker over gRPC: carries out what its UpstreamLink decides (describe, attach,
@@ -56,7 +62,7 @@ struct UpstreamStatus {
 //
 // Thread-safe. Makes no threads: the callbacks run on gRPC's, without a lock of this class held,
 // and in order for one stream.
-class WorkerUpstream : public SequenceCarrier {
+class WorkerUpstream : public SequenceCarrier, public TextEmbedder {
  public:
   struct Callbacks {
     // All events of one frame for one shard, in order. Must not block.
@@ -75,6 +81,8 @@ class WorkerUpstream : public SequenceCarrier {
   absl::Status Submit(uint64_t attachment, uint64_t sequence_id,
                       const SequenceSubmission& submission) override;
   void Cancel(uint64_t sequence_id) override;
+  void Embed(const EmbedCall& call, EmbedDone done) override;
+  void CancelEmbed(uint64_t call_id) override;
 
   UpstreamStatus status() const;
 

@@ -34,14 +34,30 @@ void UpstreamLink::Describe(LinkActions& actions) {
   actions.push_back(DescribeAction{});
 }
 
+namespace {
+
+// A worker that is older than the list of capabilities generates.
+bool Generates(const wire::WorkerDescription& description) {
+  return description.capabilities().empty() ||
+         std::ranges::find(description.capabilities(), wire::CAPABILITY_GENERATE) !=
+             description.capabilities().end();
+}
+
+}  // namespace
+
 void UpstreamLink::OnDescribed(const wire::WorkerDescription& description, absl::Time now,
                                LinkActions& actions) {
-  if (state_ != State::kDescribing) return;
+  if (state_ != State::kDescribing && state_ != State::kEmbeddingAsked) return;
   status_.model_name = description.model_name();
   status_.numerics_id = description.numerics_id();
   status_.instance_id = description.instance_id();
+  status_.model_hash = description.model_hash();
+  status_.architecture = description.architecture();
   status_.context_tokens_max = description.context_tokens_max();
+  status_.embedding_size = description.embedding_size();
   ReplicaSnapshot& snapshot = status_.snapshot;
+  snapshot.generates = Generates(description);
+  snapshot.embed_inputs_max = std::max(0, description.embed_inputs_max());
   snapshot.running_max = description.running_max();
   snapshot.waiting_max = description.waiting_max();
   snapshot.kv_block_tokens = description.kv_block_tokens();
@@ -49,11 +65,25 @@ void UpstreamLink::OnDescribed(const wire::WorkerDescription& description, absl:
   snapshot.load = {.kv_blocks_free = description.kv_blocks_total(),
                    .kv_blocks_total = description.kv_blocks_total()};
   last_frame_ = 0;
-  BeginCall(State::kAttaching, now, actions);
+  if (snapshot.generates) {
+    BeginCall(State::kAttaching, now, actions);
+  } else {
+    BeginEmbedding(now);
+  }
+}
+
+void UpstreamLink::BeginEmbedding(absl::Time now) {
+  if (state_ == State::kDescribing) ++status_.snapshot.key.attachment;
+  state_ = State::kEmbedding;
+  wake_ = now + limits_.embedder_check;
+  attempts_ = 0;
+  status_.snapshot.ready = true;
+  status_.snapshot.draining = false;
+  status_.reason.clear();
 }
 
 void UpstreamLink::OnDescribeFailed(std::string_view why, absl::Time now, LinkActions& actions) {
-  if (state_ != State::kDescribing) return;
+  if (state_ != State::kDescribing && state_ != State::kEmbeddingAsked) return;
   GiveUp(absl::StrCat("the worker doesn't answer: ", std::string(why)), now, actions);
 }
 
@@ -210,10 +240,16 @@ void UpstreamLink::Reattach(absl::Time now, LinkActions& actions) {
 void UpstreamLink::Tick(absl::Time now, LinkActions& actions) {
   switch (state_) {
     case State::kDescribing:
+    case State::kEmbeddingAsked:
     case State::kStopped:
       return;
     case State::kBackingOff:
       if (now >= wake_) Describe(actions);
+      return;
+    case State::kEmbedding:
+      if (now < wake_) return;
+      Describe(actions);
+      state_ = State::kEmbeddingAsked;
       return;
     case State::kReattachPause:
       if (now >= reattach_until_) {
@@ -243,9 +279,11 @@ void UpstreamLink::Tick(absl::Time now, LinkActions& actions) {
 absl::Time UpstreamLink::next_tick() const {
   switch (state_) {
     case State::kDescribing:
+    case State::kEmbeddingAsked:
     case State::kStopped:
       return absl::InfiniteFuture();
     case State::kBackingOff:
+    case State::kEmbedding:
       return wake_;
     case State::kReattachPause:
       return std::min(wake_, reattach_until_);

@@ -59,6 +59,11 @@ using LinkActions = std::vector<LinkAction>;
 // So each frame counts once. A sequence that the worker doesn't know (its Submit was lost with the
 // stream) is reported lost, and so is everything when the worker can't or doesn't come back.
 //
+// A worker that makes embeddings and no text is never attached: it is ready once it has described
+// itself, and describes itself again every embedder_check, until it fails to:
+//
+//   describing --OnDescribed--> embedding --Tick--> embedding, asked --OnDescribed--> embedding …
+//
 // A worker is a peer: one that skips a frame number or speaks before Welcome is given up, with all
 // that was on it; a frame that was there before is ignored.
 //
@@ -106,6 +111,8 @@ class UpstreamLink {
     kAttached,
     kReattaching,
     kReattachPause,
+    kEmbedding,
+    kEmbeddingAsked,
     kStopped
   };
   struct Live {
@@ -114,6 +121,7 @@ class UpstreamLink {
   };
 
   void Describe(LinkActions& actions);
+  void BeginEmbedding(absl::Time now);
   void BeginCall(State state, absl::Time now, LinkActions& actions);
   void OnWelcome(const worker::v1::Welcome& welcome, absl::Time now, LinkActions& actions);
   void OnNumberedFrame(worker::v1::WorkerFrame& frame, absl::Time now, LinkActions& actions);
@@ -135,7 +143,7 @@ class UpstreamLink {
 
   State state_ = State::kDescribing;
   int32_t attempts_ = 0;            // that failed since it was attached last
-  absl::Time wake_;                 // backing off and pausing: until when
+  absl::Time wake_;                 // backing off, pausing, embedding: until when
   absl::Time reattach_until_;       // re-attaching and pausing
   std::optional<AttachId> attach_;  // the present call
   uint64_t last_attach_ = 0;

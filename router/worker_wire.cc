@@ -4,6 +4,7 @@
 #include <string>
 #include <utility>
 
+#include "absl/strings/str_cat.h"
 #include "proto/worker.pb.h"
 #include "router/error_table.h"
 
@@ -165,9 +166,12 @@ std::optional<UpstreamEvent> FromSequenceEvent(wire::SequenceEvent& event) {
     }
     case wire::SequenceEvent::kFinished:
       switch (event.finished().reason()) {
-        case wire::FINISH_REASON_STOP:
-          out.what = FinishedEvent{FinishReason::kStop, FromUsage(event.finished().usage())};
+        case wire::FINISH_REASON_STOP: {
+          Usage usage = FromUsage(event.finished().usage());
+          usage.stop_string = std::move(*event.mutable_finished()->mutable_stop_string());
+          out.what = FinishedEvent{FinishReason::kStop, std::move(usage)};
           return out;
+        }
         case wire::FINISH_REASON_LENGTH:
           out.what = FinishedEvent{FinishReason::kLength, FromUsage(event.finished().usage())};
           return out;
@@ -183,6 +187,33 @@ std::optional<UpstreamEvent> FromSequenceEvent(wire::SequenceEvent& event) {
       return std::nullopt;
   }
   return std::nullopt;
+}
+
+wire::EmbedRequest ToEmbedRequest(const EmbedCall& call) {
+  wire::EmbedRequest request;
+  request.set_truncate(call.truncate);
+  for (const EmbeddingInput& input : call.inputs) {
+    wire::EmbedInput& out = *request.add_inputs();
+    if (const auto* text = std::get_if<std::string>(&input)) {
+      out.set_text(*text);
+    } else {
+      const auto& ids = std::get<std::vector<int32_t>>(input);
+      out.mutable_token_ids()->mutable_ids()->Add(ids.begin(), ids.end());
+    }
+  }
+  return request;
+}
+
+absl::StatusOr<EmbedPart> FromEmbedReply(const wire::EmbedReply& reply, size_t inputs) {
+  EmbedPart part;
+  for (const wire::Embedding& embedding : reply.embeddings()) {
+    if (embedding.values().empty()) return absl::InternalError("the worker gave an empty vector");
+    part.vectors.emplace_back(embedding.values().begin(), embedding.values().end());
+    part.prompt_tokens += std::max(0, embedding.prompt_tokens());
+  }
+  if (part.vectors.size() == inputs) return part;
+  return absl::InternalError(
+      absl::StrCat("the worker gave ", part.vectors.size(), " vectors for ", inputs, " texts"));
 }
 
 ReplicaLoad FromWorkerLoad(const wire::WorkerLoad& load) {

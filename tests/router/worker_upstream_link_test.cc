@@ -338,5 +338,49 @@ TEST_F(UpstreamLinkTest, StopEndsItForGood) {
   EXPECT_TRUE(actions_.empty());
 }
 
+// A worker whose model is an encoder.
+wire::WorkerDescription Embedder() {
+  wire::WorkerDescription description;
+  description.set_model_name("minilm");
+  description.add_capabilities(wire::CAPABILITY_EMBED);
+  description.set_embedding_size(384);
+  description.set_embed_inputs_max(100);
+  return description;
+}
+
+TEST_F(UpstreamLinkTest, AnEmbedderIsReadyWithoutAStream) {
+  Take<DescribeAction>();
+  link_.OnDescribed(Embedder(), now_, actions_);
+  EXPECT_TRUE(actions_.empty());
+  EXPECT_TRUE(link_.status().snapshot.ready);
+  EXPECT_FALSE(link_.status().snapshot.generates);
+  EXPECT_EQ(link_.status().snapshot.embed_inputs_max, 100);
+  EXPECT_EQ(link_.status().embedding_size, 384);
+  EXPECT_FALSE(link_.attached());
+}
+
+TEST_F(UpstreamLinkTest, AnEmbedderIsAskedAgainAndLostWhenItDoesNotAnswer) {
+  Take<DescribeAction>();
+  link_.OnDescribed(Embedder(), now_, actions_);
+  const uint64_t attachment = link_.status().snapshot.key.attachment;
+  now_ = link_.next_tick();
+  link_.Tick(now_, actions_);
+  EXPECT_EQ(Take<DescribeAction>().size(), 1u);
+  EXPECT_TRUE(link_.status().snapshot.ready);
+  link_.OnDescribed(Embedder(), now_, actions_);
+  EXPECT_EQ(link_.status().snapshot.key.attachment, attachment);
+  now_ = link_.next_tick();
+  link_.Tick(now_, actions_);
+  EXPECT_EQ(Take<DescribeAction>().size(), 1u);
+  link_.OnDescribeFailed("gone", now_, actions_);
+  EXPECT_FALSE(link_.status().snapshot.ready);
+  EXPECT_EQ(link_.status().reason, "the worker doesn't answer: gone");
+  now_ = link_.next_tick();
+  link_.Tick(now_, actions_);
+  EXPECT_EQ(Take<DescribeAction>().size(), 1u);
+  link_.OnDescribed(Embedder(), now_, actions_);
+  EXPECT_EQ(link_.status().snapshot.key.attachment, attachment + 1);
+}
+
 }  // namespace
 }  // namespace spillway

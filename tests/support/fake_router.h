@@ -26,6 +26,12 @@ class FakeRouter : public Router {
     MutexLock lock(mutex_);
     script_ = std::move(script);
   }
+  // Each request for embeddings gets this, on the shard's thread.
+  using EmbeddingScript = std::function<void(const EmbeddingRequest&, EmbeddingSink&)>;
+  void SetEmbeddingScript(EmbeddingScript script) EXCLUDES(mutex_) {
+    MutexLock lock(mutex_);
+    embedding_script_ = std::move(script);
+  }
   void SetModels(std::vector<ModelInfo> models) EXCLUDES(mutex_) {
     MutexLock lock(mutex_);
     models_ = std::move(models);
@@ -106,6 +112,7 @@ class FakeRouter : public Router {
   mutable Mutex mutex_;
   CondVar changed_;
   Script script_ GUARDED_BY(mutex_);
+  EmbeddingScript embedding_script_ GUARDED_BY(mutex_);
   std::vector<ModelInfo> models_ GUARDED_BY(mutex_);
   std::vector<ReplicaStatus> replicas_ GUARDED_BY(mutex_);
   std::vector<GenerateRequest> requests_ GUARDED_BY(mutex_);
@@ -135,7 +142,18 @@ class FakeRouter::Shard : public RouterShard {
     return id;
   }
 
+  RequestId Embed(EmbeddingRequest request, EmbeddingSink& sink) override {
+    const RequestId id{++last_id_};
+    embedding_ = id;
+    MutexLock lock(router_.mutex_);
+    post_([this, id, &sink, script = router_.embedding_script_, request = std::move(request)] {
+      if (script && embedding_ == id) script(request, sink);
+    });
+    return id;
+  }
+
   void Cancel(RequestId id) override {
+    if (embedding_ == id) embedding_ = RequestId{};
     std::erase_if(live_, [id](const auto& entry) { return entry.first == id; });
     MutexLock lock(router_.mutex_);
     ++router_.cancels_;
@@ -166,6 +184,7 @@ class FakeRouter::Shard : public RouterShard {
   FakeRouter& router_;
   const Post post_;
   uint64_t last_id_ = 0;
+  RequestId embedding_{};  // the latest
   std::vector<std::pair<RequestId, ResponseSink*>> live_;
 };
 
