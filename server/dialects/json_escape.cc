@@ -48,6 +48,13 @@ size_t Utf8CharacterBytes(std::string_view text) {
   return 0;
 }
 
+std::string_view WholeCharacters(std::string_view text, size_t bytes_max) {
+  if (text.size() <= bytes_max) return text;
+  size_t end = bytes_max;
+  while (end > bytes_max - 4 && (static_cast<unsigned char>(text[end]) & 0xc0) == 0x80) --end;
+  return text.substr(0, end);
+}
+
 void AppendJsonEscaped(std::string& out, std::string_view text) {
   size_t run = 0;  // [run, i) can be copied as it is
   size_t i = 0;

@@ -21,14 +21,6 @@ void AppendInt(std::string& out, int64_t value) {
   out.append(digits, result.ptr);
 }
 
-// The longest prefix of at most `bytes_max` bytes that cuts no character.
-std::string_view WholeCharacters(std::string_view text, size_t bytes_max) {
-  if (text.size() <= bytes_max) return text;
-  size_t end = bytes_max;
-  while (end > bytes_max - 4 && (static_cast<unsigned char>(text[end]) & 0xc0) == 0x80) --end;
-  return text.substr(0, end);
-}
-
 }  // namespace
 
 OpenAiChunkWriter::OpenAiChunkWriter(const OpenAiIdentity& identity, bool usage_null)

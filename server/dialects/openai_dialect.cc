@@ -5,7 +5,9 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "server/dialects/embedding_operation.h"
 #include "server/dialects/json_escape.h"
+#include "server/dialects/openai_embeddings.h"
 #include "server/dialects/openai_error.h"
 #include "server/dialects/request_origin.h"
 
@@ -23,7 +25,12 @@ std::string ModelJson(const ModelInfo& model) {
     if (out.back() != '[') out += ',';
     AppendJsonString(out, id);
   }
-  out += "]}";
+  absl::StrAppend(&out, "],\"capabilities\":[\"",
+                  model.embedding_size > 0 ? "embedding" : "completion", "\"]");
+  if (model.embedding_size > 0) {
+    absl::StrAppend(&out, ",\"embedding_size\":", model.embedding_size);
+  }
+  out += '}';
   return out;
 }
 
@@ -46,6 +53,9 @@ void OpenAiDialect::AddRoutes(RouteTable& routes) {
               [this](HttpRequest& request, ResponseWriter& writer) {
                 return Generate(OpenAiEndpoint::kCompletions, request, writer);
               }});
+  routes.Add(
+      {"POST", "/v1/embeddings", TokenRule::kAlways,
+       [this](HttpRequest& request, ResponseWriter& writer) { return Embed(request, writer); }});
   routes.Add(
       {"GET", "/v1/models", TokenRule::kAlways, [this](HttpRequest&, ResponseWriter& writer) {
          ListModels(writer);
@@ -83,6 +93,26 @@ std::unique_ptr<HttpOperation> OpenAiDialect::Generate(OpenAiEndpoint endpoint,
   }
   return std::make_unique<OpenAiGeneration>(std::move(identity), std::move(openai),
                                             options_.timings, shard_, writer);
+}
+
+std::unique_ptr<HttpOperation> OpenAiDialect::Embed(HttpRequest& request, ResponseWriter& writer) {
+  auto parsed = ParseEmbeddingRequest(request.body, options_.limits);
+  if (const auto* error = std::get_if<OpenAiError>(&parsed)) {
+    ReportRefusal(request, error->status, options_.observer);
+    writer.Send(ErrorResponse(*error));
+    return nullptr;
+  }
+  OpenAiEmbeddingRequest& openai = std::get<OpenAiEmbeddingRequest>(parsed);
+  SetOrigin(request, openai.embed);
+  EmbeddingOperation::Format format = {
+      .answer =
+          [base64 = openai.base64, dimensions = openai.dimensions](const EmbeddingAnswer& answer) {
+            return OpenAiEmbeddingResponse(answer, base64, dimensions);
+          },
+      .error =
+          [](const GenerateError& error) { return ErrorResponse(ToOpenAiError(error, "input")); }};
+  return std::make_unique<EmbeddingOperation>(std::move(openai.embed), std::move(format), shard_,
+                                              writer);
 }
 
 void OpenAiDialect::ListModels(ResponseWriter& writer) const {

@@ -24,7 +24,7 @@ struct OpenAiOptions {
   RequestObserver* observer = nullptr;   // hears of requests that never reach the router
 };
 
-// OpenAI's API: chat, completions and models. One per server thread; not thread-safe.
+// OpenAI's API: chat, completions, embeddings and models. One per server thread; not thread-safe.
 class OpenAiDialect {
  public:
   // All must outlive it; `shard` is this thread's.
@@ -37,6 +37,7 @@ class OpenAiDialect {
  private:
   std::unique_ptr<HttpOperation> Generate(OpenAiEndpoint endpoint, HttpRequest& request,
                                           ResponseWriter& writer);
+  std::unique_ptr<HttpOperation> Embed(HttpRequest& request, ResponseWriter& writer);
   void ListModels(ResponseWriter& writer) const;
   void DescribeModel(const std::string& name, ResponseWriter& writer) const;
 

@@ -1,10 +1,8 @@
 #include "server/dialects/openai_error.h"
 
-#include <cmath>
-
-#include "absl/strings/str_cat.h"
 #include "router/error_table.h"
 #include "server/dialects/json_escape.h"
+#include "server/dialects/retry_headers.h"
 
 namespace spillway {
 namespace {
@@ -64,12 +62,7 @@ HttpResponse ErrorResponse(const OpenAiError& error) {
   HttpResponse response;
   response.status = error.status;
   response.body = ErrorJson(error);
-  if (error.retry_after > absl::ZeroDuration()) {
-    const double seconds = absl::ToDoubleSeconds(error.retry_after);
-    response.headers.push_back({"Retry-After", absl::StrCat(std::llround(std::ceil(seconds)))});
-    response.headers.push_back(
-        {"retry-after-ms", absl::StrCat(std::llround(std::ceil(seconds * 1000)))});
-  }
+  AddRetryAfter(error.retry_after, response);
   // The SDKs don't retry other statuses by themselves.
   if (error.retry_is_vain && (error.status == 429 || error.status >= 500)) {
     response.headers.push_back({"x-should-retry", "false"});

@@ -5,6 +5,7 @@
 #include <optional>
 #include <string>
 #include <utility>
+#include <variant>
 #include <vector>
 
 #include "absl/strings/numbers.h"
@@ -12,6 +13,7 @@
 #include "server/dialects/json_fields.h"
 #include "server/dialects/openai_chat_prompt.h"
 #include "server/dialects/stop_strings.h"
+#include "server/dialects/text_inputs.h"
 
 namespace spillway {
 namespace {
@@ -169,58 +171,15 @@ void ReadResponseFormat(FieldReader& reader) {
                     "only {\"type\":\"text\"} is supported yet; ask for JSON in the prompt");
 }
 
-std::optional<std::vector<int32_t>> TokenIds(const json& list, const DialectLimits& limits) {
-  if (list.empty() || list.size() > limits.prompt_token_ids_max) return std::nullopt;
-  std::vector<int32_t> ids;
-  ids.reserve(list.size());
-  for (const json& item : list) {
-    const std::optional<int64_t> id = AsInteger(item);
-    if (!id || *id < 0 || *id > kTokenIdMax) return std::nullopt;
-    ids.push_back(static_cast<int32_t>(*id));
-  }
-  return ids;
-}
-
-std::optional<PromptSource> OnePrompt(const json& prompt, const DialectLimits& limits) {
-  if (prompt.is_string()) return prompt.get<std::string>();
-  if (!prompt.is_array()) return std::nullopt;
-  auto ids = TokenIds(prompt, limits);
-  if (!ids) return std::nullopt;
-  return *std::move(ids);
-}
-
-// A string, its token ids, or an array of such.
 void ReadPrompts(FieldReader& reader, const DialectLimits& limits, OpenAiRequest& request) {
-  const json* const prompt = reader.Find("prompt");
-  if (prompt == nullptr) {
-    reader.Fail("prompt", "prompt is missing; a string or an array of token ids is needed");
-    return;
-  }
-  const std::string needed = absl::StrCat("must be a string or an array of 1 to ",
-                                          limits.prompt_token_ids_max, " token ids, not ");
-  if (!prompt->is_array() || prompt->empty() || (*prompt)[0].is_number()) {
-    if (auto one = OnePrompt(*prompt, limits)) {
-      request.generate.prompt = *std::move(one);
-    } else {
-      reader.Fail("prompt", absl::StrCat("prompt ", needed, ShowJson(*prompt)));
-    }
-    return;
-  }
-  if (prompt->size() > limits.prompts_max) {
-    reader.Fail("prompt", absl::StrCat("prompt holds ", prompt->size(), " prompts, at most ",
-                                       limits.prompts_max, " are taken at once"));
-    return;
-  }
-  for (size_t i = 0; i < prompt->size(); ++i) {
-    auto one = OnePrompt((*prompt)[i], limits);
-    if (!one) {
-      reader.Fail("prompt", absl::StrCat("prompt[", i, "] ", needed, ShowJson((*prompt)[i])));
-      return;
-    }
+  std::vector<TextOrTokens> prompts = ReadTextInputs(reader, "prompt", limits.prompts_max, limits);
+  for (size_t i = 0; i < prompts.size(); ++i) {
+    PromptSource prompt = std::visit([](auto&& text) -> PromptSource { return std::move(text); },
+                                     std::move(prompts[i]));
     if (i == 0) {
-      request.generate.prompt = *std::move(one);
+      request.generate.prompt = std::move(prompt);
     } else {
-      request.further_prompts.push_back(*std::move(one));
+      request.further_prompts.push_back(std::move(prompt));
     }
   }
 }

@@ -2,13 +2,6 @@
 
 namespace spillway {
 
-void SetOrigin(const HttpRequest& http, GenerateRequest& request) {
-  request.request_id = http.request_id;
-  request.tenant = http.tenant;
-  request.token_name = http.token_name;
-  request.traceparent = http.traceparent;
-}
-
 void ReportRefusal(const HttpRequest& http, int http_status, RequestObserver* observer) {
   if (observer == nullptr) return;
   observer->OnRequestEnd({.request_id = http.request_id,

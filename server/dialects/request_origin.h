@@ -1,13 +1,19 @@
 #pragma once
 
-#include "router/generate_request.h"
 #include "router/request_observer.h"
 #include "server/http/http_types.h"
 
 namespace spillway {
 
 // Says in `request` who sent it, and under which ids: what every dialect does before it submits.
-void SetOrigin(const HttpRequest& http, GenerateRequest& request);
+// Requests of either kind, to generate and to embed, have the same members for it.
+template <typename Request>
+void SetOrigin(const HttpRequest& http, Request& request) {
+  request.request_id = http.request_id;
+  request.tenant = http.tenant;
+  request.token_name = http.token_name;
+  request.traceparent = http.traceparent;
+}
 
 // Tells of a request that was refused as it came and so never reached the router. `observer` may be
 // null.

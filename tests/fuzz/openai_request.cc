@@ -1,5 +1,5 @@
-// POST bodies of OpenAI's chat and completions, as strangers may send them. Whatever parses must
-// keep the promises that the router relies on.
+// POST bodies of OpenAI's chat, completions and embeddings, as strangers may send them. Whatever
+// parses must keep the promises that the router relies on.
 #include "server/dialects/openai_request.h"
 
 #include <cstddef>
@@ -11,6 +11,7 @@
 #include "nlohmann/json.hpp"
 #include "server/dialects/json_escape.h"
 #include "server/dialects/json_fields.h"
+#include "server/dialects/openai_embeddings.h"
 #include "server/dialects/openai_error.h"
 
 namespace {
@@ -45,12 +46,26 @@ void CheckResult(const spillway::OpenAiParseResult& result) {
         nlohmann::json::parse(chat->template_kwargs_json).is_object());
 }
 
+void CheckEmbedding(
+    const std::variant<spillway::OpenAiEmbeddingRequest, spillway::OpenAiError>& result) {
+  if (const auto* error = std::get_if<spillway::OpenAiError>(&result)) {
+    CHECK(error->status == 400 && !error->message.empty());
+    CHECK(spillway::JsonDepth(spillway::ErrorJson(*error)) == 2);
+    return;
+  }
+  const auto& request = std::get<spillway::OpenAiEmbeddingRequest>(result);
+  CHECK(!request.embed.inputs.empty());
+  CHECK(request.embed.inputs.size() <= spillway::DialectLimits().embedding_inputs_max);
+  CHECK(request.dimensions.value_or(1) > 0);
+}
+
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const std::string_view body(reinterpret_cast<const char*>(data), size);
   CheckResult(spillway::ParseChatRequest(body, spillway::DialectLimits()));
   CheckResult(spillway::ParseCompletionRequest(body, spillway::DialectLimits()));
+  CheckEmbedding(spillway::ParseEmbeddingRequest(body, spillway::DialectLimits()));
   std::string escaped;
   spillway::AppendJsonString(escaped, body);
   CHECK(escaped.size() >= 2 + size / 4);

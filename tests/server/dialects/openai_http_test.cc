@@ -186,12 +186,15 @@ TEST_F(OpenAiHttpTest, TheObserverHearsOfWhatNeverReachesTheRouter) {
 TEST_F(OpenAiHttpTest, ListsAndDescribesModels) {
   SocketClient client(address_);
   client.Send("GET /v1//models?x=1 HTTP/1.1\r\nHost: x\r\n\r\n");
-  EXPECT_THAT(client.ReadResponse(),
-              EndsWith("{\"object\":\"list\",\"data\":[{\"id\":\"smollm2\",\"object\":\"model\","
-                       "\"created\":5,\"owned_by\":\"spillway\",\"max_model_len\":2048,"
-                       "\"numerics_ids\":[\"cpu-1-ab\",\"cpu-2-ab\"]},{\"id\":"
-                       "\"org/other:q4\",\"object\":\"model\",\"created\":6,\"owned_by\":"
-                       "\"spillway\",\"max_model_len\":4096,\"numerics_ids\":[]}]}"));
+  EXPECT_THAT(
+      client.ReadResponse(),
+      EndsWith(
+          "{\"object\":\"list\",\"data\":[{\"id\":\"smollm2\",\"object\":\"model\","
+          "\"created\":5,\"owned_by\":\"spillway\",\"max_model_len\":2048,"
+          "\"numerics_ids\":[\"cpu-1-ab\",\"cpu-2-ab\"],\"capabilities\":[\"completion\"]},{\"id\":"
+          "\"org/other:q4\",\"object\":\"model\",\"created\":6,\"owned_by\":"
+          "\"spillway\",\"max_model_len\":4096,\"numerics_ids\":[],\"capabilities\":["
+          "\"completion\"]}]}"));
   client.Send("GET /v1/models/org/other:q4 HTTP/1.1\r\nHost: x\r\n\r\n");
   EXPECT_THAT(client.ReadResponse(), HasSubstr("{\"id\":\"org/other:q4\""));
   client.Send("GET /v1/models/nope HTTP/1.1\r\nHost: x\r\n\r\n");

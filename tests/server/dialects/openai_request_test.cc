@@ -303,7 +303,7 @@ TEST(OpenAiRequestTest, SeveralPromptsStayInOrder) {
   EXPECT_THAT(std::get<std::vector<int32_t>>(ids.further_prompts.at(0)), ElementsAre(3));
 
   EXPECT_THAT(std::get<OpenAiError>(parse(R"(["a","b","c","d"])")).message,
-              HasSubstr("holds 4 prompts, at most 3"));
+              HasSubstr("holds 4 texts, at most 3"));
   EXPECT_THAT(std::get<OpenAiError>(parse(R"(["a","b"],"n":3)")).message,
               HasSubstr("6 answers, at most 5"));
   EXPECT_EQ(std::get<OpenAiError>(parse(R"(["a","b"],"n":3)")).param, "n");
