@@ -13,6 +13,11 @@
 #include "router/vllm_aliases.h"
 #include "server/auth/request_gate.h"
 #include "server/auth/token.h"
+#include "server/cli/model_bytes.h"
+#include "server/dialects/anthropic_dialect.h"
+#include "server/dialects/dialect_context.h"
+#include "server/dialects/dialect_errors.h"
+#include "server/dialects/ollama_dialect.h"
 #include "server/dialects/openai_dialect.h"
 #include "server/dialects/openai_error.h"
 #include "server/dialects/operations_routes.h"
@@ -42,6 +47,28 @@ OpenAiOptions DialectOptions(const ServeOptions& serve, uint64_t id_seed,
   return options;
 }
 
+// Refuses in the shape that the path's clients read.
+RequestGate GateOfAllDialects(const Authenticator& authenticator, FailureLimiter& failures,
+                              const Clock& clock) {
+  std::vector<std::pair<std::string_view, RequestGate>> gates;
+  for (PathErrors& errors : DialectErrors()) {
+    gates.emplace_back(errors.prefix,
+                       MakeRequestGate(authenticator, failures, clock, std::move(errors.format)));
+  }
+  gates.emplace_back("", MakeRequestGate(authenticator, failures, clock, FormatOpenAiError));
+  return [gates = std::move(gates)](HttpRequest& request, TokenRule rule) {
+    const auto gate = std::ranges::find_if(
+        gates, [&](const auto& entry) { return request.path.starts_with(entry.first); });
+    return gate->second(request, rule);
+  };
+}
+
+ModelSizes SizesOf(const ServeOptions& options) {
+  ModelSizes sizes;
+  for (const ServedModel& model : options.models) sizes[model.name] = ModelBytes(model.path);
+  return sizes;
+}
+
 // Posts to a collector. `endpoint` was checked.
 SpanExporter::Send SpanSender(const std::string& endpoint) {
   return [url = ParseBaseUrl(endpoint).value()](const std::string& body) -> absl::Status {
@@ -62,19 +89,38 @@ struct FrontDoorThread {
   FrontDoorThread(const ServeOptions& serve, HttpServer& server, int32_t thread, uint64_t id_seed,
                   Router& router, const RequestGate& gate, const Clock& clock,
                   const MetricRegistry& metrics, const std::atomic<bool>& draining,
-                  RequestObserver& observer, std::function<StatusReport()> status)
+                  RequestObserver& observer, const ModelSizes& sizes,
+                  std::function<StatusReport()> status)
       : shard(router.MakeShard(server.Poster(thread))),
+        context{.router = router,
+                .shard = *shard,
+                .clock = clock,
+                .observer = &observer,
+                .limits = {},
+                .timings = {.start_after_accepted = serve.stream_begin,
+                            .keep_alive_every = serve.keep_alive},
+                .id_seed = id_seed},
         openai(DialectOptions(serve, id_seed, observer), router, *shard, clock),
+        anthropic(context),
+        ollama(context, sizes),
         routes(gate, FormatOpenAiError) {
     shard->SetObserver(&observer);
     AddOperationsRoutes(routes, router, metrics, draining, std::move(status));
     openai.AddRoutes(routes);
+    anthropic.AddRoutes(routes);
+    ollama.AddRoutes(routes);
+    for (PathErrors& errors : DialectErrors()) {
+      routes.AddErrorFormat(errors.prefix, std::move(errors.format));
+    }
     server.SetHandler(thread, routes);
     server.RunEvery(thread, kRouterTick, [this] { shard->Tick(); });
   }
 
   std::unique_ptr<RouterShard> shard;
+  const DialectContext context;
   OpenAiDialect openai;
+  AnthropicDialect anthropic;
+  OllamaDialect ollama;
   RouteTable routes;
 };
 
@@ -107,12 +153,13 @@ FrontDoor::FrontDoor(const ServeOptions& options, RuntimeFolder folder, Parts pa
                                             SpanSender(options.otlp_endpoint));
     observers_.Add(*spans_);
   }
-  const RequestGate gate = MakeRequestGate(authenticator_, failures_, clock_, FormatOpenAiError);
+  const RequestGate gate = GateOfAllDialects(authenticator_, failures_, clock_);
+  const ModelSizes sizes = SizesOf(options);
   std::mt19937_64 seeds(parts.random_seed + 1);
   for (int32_t i = 0; i < options.http_threads; ++i) {
-    threads_.push_back(std::make_unique<FrontDoorThread>(options, server_, i, seeds(), *router_,
-                                                         gate, clock_, metrics_, draining_,
-                                                         observers_, [this] { return Report(); }));
+    threads_.push_back(std::make_unique<FrontDoorThread>(
+        options, server_, i, seeds(), *router_, gate, clock_, metrics_, draining_, observers_,
+        sizes, [this] { return Report(); }));
   }
 }
 
@@ -134,6 +181,11 @@ absl::Status FrontDoor::Start() {
   }
   const std::vector<std::string> addresses = server_.bound_addresses();
   for (size_t i = 0; i < addresses.size(); ++i) {
+    // The last is the one of --ollama.
+    if (i == options_.listen.size()) {
+      std::printf("listening as an Ollama on http://%s\n", addresses[i].c_str());
+      continue;
+    }
     const bool tls = ParseListenAddress(options_.listen[i], tls_ != nullptr).tls;
     Announce(absl::StrCat("listening on ", tls ? "https" : "http", "://", addresses[i]));
   }
@@ -177,6 +229,12 @@ HttpServerOptions FrontDoor::ServerOptions(const Parts& parts) const {
                                 // A page of any site may call if it has a token.
                                 .any_origin = !options_.no_auth,
                                 .tls = listener.tls ? parts.tls : nullptr});
+  }
+  if (!options_.ollama.empty()) {
+    // Ollama's command line can send no token to its own machine.
+    const bool token = !options_.no_auth && !IsLoopbackAddress(options_.ollama);
+    server.listeners.push_back(
+        {.address = options_.ollama, .token_required = token, .any_origin = token, .ollama = true});
   }
   server.threads = options_.http_threads;
   for (const std::string& network : options_.trusted_proxies) {

@@ -23,6 +23,7 @@ namespace {
 
 constexpr int32_t kHttpThreadsDefaultMax = 8;
 constexpr size_t kModelNameBytesMax = 128;
+constexpr char kOllamaAddress[] = "127.0.0.1:11434";  // Ollama's own
 constexpr char kDefaultUrl[] = "http://127.0.0.1:8080";
 
 // What stands under the options of each command.
@@ -36,13 +37,14 @@ constexpr char kServeManual[] =
     "Exit status: 0 after a signal; 1 with the reason on stderr when it can't start or a model\n"
     "can't be loaded.\n"
     "\n"
-    "Paths: /v1/… (OpenAI's API), /healthz (it runs), /readyz (a model answers), /metrics,\n"
-    "/status (for spillway status).\n"
+    "Paths: /v1/… (OpenAI's API; /v1/messages: Anthropic's), /api/… (Ollama's), /healthz (it\n"
+    "runs), /readyz (a model answers), /metrics, /status (for spillway status).\n"
     "\n"
     "Examples:\n"
     "  spillway serve --model smollm2.gguf\n"
     "  spillway serve --model big=/models/Qwen3-8B --model small=smollm2.gguf --workers 2\n"
     "  spillway serve --listen 0.0.0.0:8443 --tls-cert cert.pem --tls-key key.pem\n"
+    "  spillway serve --ollama    also at 127.0.0.1:11434, as an Ollama\n"
     "  spillway serve --listen 127.0.0.1:8080 --trusted-proxy 127.0.0.1    behind nginx\n"
     "\n"
     "docs/front_door.md tells of listeners, proxies and limits, docs/metrics.md of /metrics.";
@@ -179,6 +181,13 @@ void AddListenOptions(CLI::App& serve, ServeOptions& options) {
                   "Where to serve HTTP; repeatable. Port 0 takes a free one and says which")
       ->type_name("HOST:PORT")
       ->capture_default_str();
+  serve
+      .add_option("--ollama", options.ollama,
+                  "Stand in for an Ollama there, too: its clients find it at its own address, and\n"
+                  "need no token on this machine. Without HOST:PORT: at Ollama's own address")
+      ->type_name("[HOST:PORT]")
+      ->expected(0, 1)
+      ->default_str(kOllamaAddress);
   serve
       .add_option("--tls-cert", options.tls_certificate,
                   "PEM file with the server's certificate and those between it and a root: every\n"
@@ -492,7 +501,9 @@ absl::Status CheckServeOptions(const ServeOptions& options) {
   }
   RETURN_IF_ERROR(CheckModelNames(options.models));
   if (!options.no_auth || options.allow_open_access) return absl::OkStatus();
-  for (const std::string& listen : options.listen) {
+  std::vector<std::string> listeners = options.listen;
+  if (!options.ollama.empty()) listeners.push_back(options.ollama);
+  for (const std::string& listen : listeners) {
     const std::string address = ParseListenAddress(listen, false).address;
     if (!IsLoopbackAddress(address)) {
       return absl::InvalidArgumentError(absl::StrCat(

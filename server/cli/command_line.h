@@ -43,6 +43,9 @@ struct ServeOptions {
   std::string worker_tls_authority;
   // HOST:PORT. With a certificate they speak TLS, but those written http://HOST:PORT.
   std::vector<std::string> listen = {"127.0.0.1:8080"};
+  // HOST:PORT of the listener that stands in for an Ollama; empty: none. Without tokens on this
+  // machine's own addresses, with them on others. Never TLS.
+  std::string ollama;
   std::string tls_certificate;  // PEM files; both or none
   std::string tls_key;
   bool no_auth = false;

@@ -32,11 +32,14 @@ HttpResponse Readiness(const Router& router, bool draining) {
 
 void AddOperationsRoutes(RouteTable& routes, const Router& router, const MetricRegistry& metrics,
                          const std::atomic<bool>& draining, std::function<StatusReport()> status) {
-  routes.Add({"GET", "/", TokenRule::kNever, [](HttpRequest&, ResponseWriter& writer) {
-                writer.Send(Text(200,
-                                 "This is Spillway, a server of language models.\n"
-                                 "Chat: POST /v1/chat/completions (OpenAI's API)\n"
-                                 "Models: GET /v1/models\n"));
+  routes.Add({"GET", "/", TokenRule::kNever, [](HttpRequest& request, ResponseWriter& writer) {
+                // Ollama's clients look for these words.
+                writer.Send(Text(200, request.listener.ollama
+                                          ? "Ollama is running"
+                                          : "This is Spillway, a server of language models.\n"
+                                            "Chat: POST /v1/chat/completions (OpenAI's API), "
+                                            "/v1/messages (Anthropic's), /api/chat (Ollama's)\n"
+                                            "Models: GET /v1/models\n"));
                 return nullptr;
               }});
   routes.Add({"GET", "/healthz", TokenRule::kNever, [](HttpRequest&, ResponseWriter& writer) {

@@ -104,6 +104,7 @@ class TcpAcceptor final : public Acceptor {
     bound_address_ = FormatAddress(bound);
     is_v6_ = bound.address().is_v6();
     traits_.token_required = listener_.token_required;
+    traits_.ollama = listener_.ollama;
     traits_.loopback = bound.address().is_loopback();
     return absl::OkStatus();
   }

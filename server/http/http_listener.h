@@ -18,6 +18,7 @@ struct HttpListener {
   std::string address = "127.0.0.1:8080";  // host:port, [v6]:port; port 0: any free one
   bool token_required = true;
   bool any_origin = false;              // answers carry Access-Control-Allow-Origin: *
+  bool ollama = false;                  // as ListenerTraits has it
   std::shared_ptr<TlsCredentials> tls;  // null: plain HTTP
 };
 

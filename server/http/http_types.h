@@ -23,6 +23,7 @@ struct HttpHeader {
 struct ListenerTraits {
   bool token_required = true;
   bool loopback = false;  // only this machine can connect
+  bool ollama = false;    // it stands in for an Ollama: "/" says so
 };
 
 // A request. Its views hold until HttpHandler::Handle() returns.

@@ -249,5 +249,20 @@ TEST(CommandLineTest, HelpOfEachCommandIsAManual) {
   }
 }
 
+TEST(CommandLineTest, OllamaHasItsOwnAddressUnlessToldAnother) {
+  EXPECT_EQ(std::get<ServeOptions>(Parse({"serve"})).ollama, "");
+  EXPECT_EQ(std::get<ServeOptions>(Parse({"serve", "--ollama"})).ollama, "127.0.0.1:11434");
+  EXPECT_EQ(std::get<ServeOptions>(Parse({"serve", "--ollama", "--no-auth"})).ollama,
+            "127.0.0.1:11434");
+  EXPECT_EQ(std::get<ServeOptions>(Parse({"serve", "--ollama", "0.0.0.0:1"})).ollama, "0.0.0.0:1");
+}
+
+TEST(CommandLineTest, AnOpenOllamaIsRefusedAsAnyOpenListener) {
+  const auto open = std::get<ServeOptions>(Parse({"serve", "--no-auth", "--ollama", "0.0.0.0:1"}));
+  EXPECT_THAT(std::string(CheckServeOptions(open).message()), HasSubstr("0.0.0.0:1"));
+  const auto token = std::get<ServeOptions>(Parse({"serve", "--ollama", "0.0.0.0:1"}));
+  EXPECT_TRUE(CheckServeOptions(token).ok());
+}
+
 }  // namespace
 }  // namespace spillway
