@@ -183,7 +183,7 @@ absl::Status FrontDoor::Start() {
   for (size_t i = 0; i < addresses.size(); ++i) {
     // The last is the one of --ollama.
     if (i == options_.listen.size()) {
-      std::printf("listening as an Ollama on http://%s\n", addresses[i].c_str());
+      Announce(absl::StrCat("listening as an Ollama on http://", addresses[i]));
       continue;
     }
     const bool tls = ParseListenAddress(options_.listen[i], tls_ != nullptr).tls;
