@@ -127,10 +127,11 @@ TEST(RequestRewriteTest, TheModelsOwnLimits) {
 TEST(RequestRewriteTest, UnderABudgetEveryLimitIsSaid) {
   const RewriteOptions options = {
       .model = "deepseek-r1", .output_tokens_max = 100, .thinking_tokens_max = 50};
-  for (const char* body : {"{}", R"({"max_tokens":null})", R"({"max_tokens":-1})",
-                           R"({"max_tokens":"9999"})", R"({"max_tokens":101,"max_tokens":1e9})",
-                           R"({"max_completion_tokens":1000})", R"({"thinking_budget":51})",
-                           R"({"max_tokens":5,"max_completion_tokens":1000,"max_tokens":200})"}) {
+  for (const char* body :
+       {"{}", R"({"max_tokens":null})", R"({"max_tokens":-1})", R"({"max_tokens":"9999"})",
+        R"({"max_tokens":5,"max_tokens":-1})", R"({"max_tokens":101,"max_tokens":1e9})",
+        R"({"max_completion_tokens":1000})", R"({"thinking_budget":51})",
+        R"({"max_tokens":5,"max_completion_tokens":1000,"max_tokens":200})"}) {
     for (const char* provider : {"bailian", "generic"}) {
       const RewrittenRequest request = Rewrite(body, options, provider);
       EXPECT_EQ(request.output_tokens_max, 100) << body;
