@@ -3,7 +3,6 @@
 #include <string>
 #include <utility>
 #include <variant>
-#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "server/dialects/anthropic_answer.h"
@@ -74,10 +73,7 @@ std::unique_ptr<HttpOperation> AnthropicDialect::Generate(HttpRequest& request,
   AnthropicRequest& anthropic = std::get<AnthropicRequest>(parsed);
   SetOrigin(request, anthropic.generate);
   std::string model = anthropic.generate.model;
-  if (model.empty()) {
-    const std::vector<ModelInfo> models = context_.router.Models();
-    if (!models.empty()) model = models.front().name;
-  }
+  if (model.empty()) model = DefaultModelName(context_.router);
   auto format =
       MakeAnthropicFormat("msg_" + ids_.Next(), std::move(model), anthropic.show_thinking);
   return std::make_unique<SingleAnswer>(std::move(anthropic.generate), anthropic.stream,

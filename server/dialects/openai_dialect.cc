@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <utility>
-#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "server/dialects/embedding_operation.h"
@@ -87,10 +86,7 @@ std::unique_ptr<HttpOperation> OpenAiDialect::Generate(OpenAiEndpoint endpoint,
   identity.created_s = absl::ToUnixSeconds(clock_.WallNow());
   identity.model = openai.generate.model;
   identity.fingerprint = options_.fingerprint;
-  if (identity.model.empty()) {
-    const std::vector<ModelInfo> models = router_.Models();
-    if (!models.empty()) identity.model = models.front().name;
-  }
+  if (identity.model.empty()) identity.model = DefaultModelName(router_);
   return std::make_unique<OpenAiGeneration>(std::move(identity), std::move(openai),
                                             options_.timings, shard_, writer);
 }
@@ -106,8 +102,10 @@ std::unique_ptr<HttpOperation> OpenAiDialect::Embed(HttpRequest& request, Respon
   SetOrigin(request, openai.embed);
   EmbeddingOperation::Format format = {
       .answer =
-          [base64 = openai.base64, dimensions = openai.dimensions](const EmbeddingAnswer& answer) {
-            return OpenAiEmbeddingResponse(answer, base64, dimensions);
+          [model = openai.embed.model, base64 = openai.base64,
+           dimensions = openai.dimensions](const EmbeddingAnswer& answer) {
+            return OpenAiEmbeddingResponse(answer, model.empty() ? answer.service : model, base64,
+                                           dimensions);
           },
       .error =
           [](const GenerateError& error) { return ErrorResponse(ToOpenAiError(error, "input")); }};

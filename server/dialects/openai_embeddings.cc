@@ -54,8 +54,8 @@ std::variant<OpenAiEmbeddingRequest, OpenAiError> ParseEmbeddingRequest(
   return request;
 }
 
-HttpResponse OpenAiEmbeddingResponse(const EmbeddingAnswer& answer, bool base64,
-                                     std::optional<int32_t> dimensions) {
+HttpResponse OpenAiEmbeddingResponse(const EmbeddingAnswer& answer, std::string_view model,
+                                     bool base64, std::optional<int32_t> dimensions) {
   const size_t size = answer.vectors.front().size();
   if (dimensions && static_cast<size_t>(*dimensions) != size) {
     return ErrorResponse(InvalidRequest(
@@ -77,7 +77,7 @@ HttpResponse OpenAiEmbeddingResponse(const EmbeddingAnswer& answer, bool base64,
     out += '}';
   }
   out += "],\"model\":";
-  AppendJsonString(out, answer.service);
+  AppendJsonString(out, model);
   absl::StrAppend(&out, ",\"usage\":{\"prompt_tokens\":", answer.prompt_tokens,
                   ",\"total_tokens\":", answer.prompt_tokens, "}}");
   return response;

@@ -23,8 +23,9 @@ struct OpenAiEmbeddingRequest {
 std::variant<OpenAiEmbeddingRequest, OpenAiError> ParseEmbeddingRequest(
     std::string_view body, const DialectLimits& limits);
 
-// A vector has the length that its model gives it: other `dimensions` are an error.
-HttpResponse OpenAiEmbeddingResponse(const EmbeddingAnswer& answer, bool base64,
-                                     std::optional<int32_t> dimensions);
+// A vector has the length that its model gives it: other `dimensions` are an error. `model` is as
+// the client named it.
+HttpResponse OpenAiEmbeddingResponse(const EmbeddingAnswer& answer, std::string_view model,
+                                     bool base64, std::optional<int32_t> dimensions);
 
 }  // namespace spillway

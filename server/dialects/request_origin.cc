@@ -2,6 +2,13 @@
 
 namespace spillway {
 
+std::string DefaultModelName(const Router& router) {
+  for (const ModelInfo& model : router.Models()) {
+    if (model.embedding_size == 0) return model.name;
+  }
+  return "";
+}
+
 void ReportRefusal(const HttpRequest& http, int http_status, RequestObserver* observer) {
   if (observer == nullptr) return;
   observer->OnRequestEnd({.request_id = http.request_id,

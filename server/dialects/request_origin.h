@@ -1,6 +1,9 @@
 #pragma once
 
+#include <string>
+
 #include "router/request_observer.h"
+#include "router/router.h"
 #include "server/http/http_types.h"
 
 namespace spillway {
@@ -14,6 +17,9 @@ void SetOrigin(const HttpRequest& http, Request& request) {
   request.token_name = http.token_name;
   request.traceparent = http.traceparent;
 }
+
+// The model that a request to generate goes to when it names none; empty while there is none.
+std::string DefaultModelName(const Router& router);
 
 // Tells of a request that was refused as it came and so never reached the router. `observer` may be
 // null.

@@ -56,23 +56,24 @@ const EmbeddingAnswer kAnswer = {
     .service = "minilm", .vectors = {{0.5f, -1.0f}, {0.1f, 3e-9f}}, .prompt_tokens = 7};
 
 TEST(OpenAiEmbeddingResponseTest, NumbersComeBackAsTheyWere) {
-  const HttpResponse response = OpenAiEmbeddingResponse(kAnswer, false, 2);
+  const HttpResponse response = OpenAiEmbeddingResponse(kAnswer, "minilm:latest", false, 2);
   EXPECT_EQ(response.status, 200);
   EXPECT_EQ(response.body,
             R"({"object":"list","data":[{"object":"embedding","index":0,"embedding":[0.5,-1]},)"
-            R"({"object":"embedding","index":1,"embedding":[0.1,3e-09]}],"model":"minilm",)"
+            R"({"object":"embedding","index":1,"embedding":[0.1,3e-09]}],"model":"minilm:latest",)"
             R"("usage":{"prompt_tokens":7,"total_tokens":7}})");
   const json parsed = json::parse(response.body);
   EXPECT_EQ(parsed["data"][1]["embedding"][1].get<float>(), 3e-9f);
 }
 
 TEST(OpenAiEmbeddingResponseTest, Base64IsOfLittleEndianFloats) {
-  const json parsed = json::parse(OpenAiEmbeddingResponse(kAnswer, true, std::nullopt).body);
+  const json parsed =
+      json::parse(OpenAiEmbeddingResponse(kAnswer, "minilm:latest", true, std::nullopt).body);
   EXPECT_EQ(parsed["data"][0]["embedding"], "AAAAPwAAgL8=");
 }
 
 TEST(OpenAiEmbeddingResponseTest, OtherDimensionsAreRefused) {
-  const HttpResponse response = OpenAiEmbeddingResponse(kAnswer, false, 3);
+  const HttpResponse response = OpenAiEmbeddingResponse(kAnswer, "minilm:latest", false, 3);
   EXPECT_EQ(response.status, 400);
   EXPECT_THAT(response.body, HasSubstr("have 2 numbers"));
   EXPECT_THAT(response.body, HasSubstr("\"param\":\"dimensions\""));

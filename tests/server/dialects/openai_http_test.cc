@@ -183,6 +183,18 @@ TEST_F(OpenAiHttpTest, TheObserverHearsOfWhatNeverReachesTheRouter) {
   EXPECT_TRUE(router_.requests().empty());
 }
 
+TEST_F(OpenAiHttpTest, AnAnswerWithoutAModelNamesOneThatGenerates) {
+  router_.SetModels({{.name = "minilm", .embedding_size = 384}, {.name = "smollm2"}});
+  router_.SetScript([](const GenerateRequest&, ResponseSink& sink) {
+    sink.OnAccepted(3);
+    sink.OnStarted(0);
+    sink.OnFinished(0, FinishReason::kStop, {});
+  });
+  SocketClient client(address_);
+  client.Send(Chat(""));
+  EXPECT_THAT(client.ReadResponse(), HasSubstr("\"model\":\"smollm2\""));
+}
+
 TEST_F(OpenAiHttpTest, ListsAndDescribesModels) {
   SocketClient client(address_);
   client.Send("GET /v1//models?x=1 HTTP/1.1\r\nHost: x\r\n\r\n");
