@@ -18,7 +18,7 @@ void StepMeter::Record(const Step& step) {
   if (seconds <= 0 || tokens <= 0) return;
   Follow(step_ms_, seconds * 1e3);
   // Both kinds of token at the step's own rate: prefill is never slower a token than decode in the
-  // same step, so this errs on the side of a longer predicted wait.
+  // same step, so its rate is rather too low.
   const double tokens_per_s = tokens / seconds;
   if (step.prefill_tokens > 0) Follow(prefill_tokens_per_s_, tokens_per_s);
   if (step.decode_tokens > 0) Follow(decode_tokens_per_s_, step.decode_tokens / seconds);

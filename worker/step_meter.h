@@ -6,7 +6,8 @@
 
 namespace spillway {
 
-// Moving averages of what steps cost, for the load that routers predict waits from.
+// Moving averages of what steps cost, for people to look at: waits are predicted from StepCost
+// (scheduler/wait_estimate.h).
 //
 // A step's time is shared out between its prefill and decode tokens by their number when it has
 // both. Averages decay by 1/8 a step: quick to follow load, steady enough to predict with.
