@@ -1,7 +1,5 @@
 #include "server/dialects/anthropic_request.h"
 
-#include <algorithm>
-#include <limits>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <utility>
@@ -9,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "server/dialects/json_escape.h"
 #include "server/dialects/json_fields.h"
+#include "server/dialects/sampling_fields.h"
 #include "server/dialects/stop_strings.h"
 
 namespace spillway {
@@ -137,16 +136,7 @@ std::string ReadThinking(FieldReader& reader, AnthropicRequest& request) {
 }
 
 void ReadSampling(FieldReader& reader, const DialectLimits& limits, GenerateRequest& request) {
-  SamplingOptions& sampling = request.sampling;
-  if (const auto value = reader.Number("temperature", 0, 2)) {
-    sampling.temperature = static_cast<float>(*value);
-  }
-  if (const auto value = reader.Number("top_p", 0, 1)) {
-    sampling.top_p = std::max(static_cast<float>(*value), 1e-6f);
-  }
-  if (const auto value = reader.Integer("top_k", -1, std::numeric_limits<int32_t>::max())) {
-    sampling.top_k = static_cast<int32_t>(std::max<int64_t>(*value, 0));
-  }
+  ReadSamplingFields(reader, request.sampling);
   ReadStopStrings(reader, "stop_sequences", limits, request.stop_strings);
 }
 

@@ -12,6 +12,7 @@
 #include "absl/strings/str_cat.h"
 #include "server/dialects/json_fields.h"
 #include "server/dialects/openai_chat_prompt.h"
+#include "server/dialects/sampling_fields.h"
 #include "server/dialects/stop_strings.h"
 #include "server/dialects/text_inputs.h"
 
@@ -40,16 +41,7 @@ void RefuseUnsupported(FieldReader& reader, const char* name, const char* what) 
 
 void ReadSampling(FieldReader& reader, const DialectLimits& limits, GenerateRequest& request) {
   SamplingOptions& sampling = request.sampling;
-  if (const auto value = reader.Number("temperature", 0, 2)) {
-    sampling.temperature = static_cast<float>(*value);
-  }
-  if (const auto value = reader.Number("top_p", 0, 1)) {
-    // OpenAI takes 0 for "only the likeliest token"; the worker's range begins above it.
-    sampling.top_p = std::max(static_cast<float>(*value), 1e-6f);
-  }
-  if (const auto value = reader.Integer("top_k", -1, kTokenIdMax)) {
-    sampling.top_k = static_cast<int32_t>(std::max<int64_t>(*value, 0));
-  }
+  ReadSamplingFields(reader, sampling);
   if (const auto value = reader.Number("min_p", 0, 1)) {
     sampling.min_p = std::min(static_cast<float>(*value), 0.999999f);
   }
