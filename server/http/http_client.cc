@@ -17,6 +17,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/status_macros.h"
 #include "server/http/response_reader.h"
+#include "server/http/tls_client.h"
 
 namespace spillway {
 namespace {
@@ -28,10 +29,8 @@ constexpr HttpLimits kAnswerLimits = {.head_bytes_max = 64 << 10,
 
 struct Free {
   void operator()(BIO* bio) const { BIO_free_all(bio); }
-  void operator()(SSL_CTX* context) const { SSL_CTX_free(context); }
 };
 using UniqueBio = std::unique_ptr<BIO, Free>;
-using UniqueContext = std::unique_ptr<SSL_CTX, Free>;
 
 std::string Authority(const BaseUrl& url) {
   const bool is_v6 = url.host.find(':') != std::string::npos;
@@ -129,14 +128,6 @@ absl::Status WriteAll(BIO* bio, std::string_view bytes) {
   return absl::OkStatus();
 }
 
-UniqueContext MakeContext() {
-  UniqueContext context(SSL_CTX_new(TLS_client_method()));
-  SSL_CTX_set_min_proto_version(context.get(), TLS1_2_VERSION);
-  SSL_CTX_set_default_verify_paths(context.get());
-  SSL_CTX_set_verify(context.get(), SSL_VERIFY_PEER, nullptr);
-  return context;
-}
-
 // What is read, in the reply or given to the sink.
 absl::Status Deliver(const ResponseReader& reader, const HttpClient::BodySink& sink,
                      std::string bytes, HttpReply& reply) {
@@ -194,7 +185,7 @@ absl::StatusOr<BaseUrl> ParseBaseUrl(std::string_view url) {
 }
 
 absl::StatusOr<HttpReply> HttpClient::Ask(const HttpClientRequest& request, const BodySink& sink) {
-  const UniqueContext context = url_.tls ? MakeContext() : nullptr;
+  const TlsCredentials::Context context = url_.tls ? MakeTlsClientContext() : nullptr;
   ASSIGN_OR_RETURN(const UniqueBio bio, Connect(url_, context.get(), options_.connect_max));
   LimitSilence(bio.get(), options_.silence_max);
   RETURN_IF_ERROR(WriteAll(bio.get(), Format(url_, request)));

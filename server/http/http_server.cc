@@ -65,6 +65,7 @@ struct Loop {
     for (auto& repeater : repeaters) repeater->Stop();
     const std::vector<HttpConnection*> left(state.connections.begin(), state.connections.end());
     for (HttpConnection* connection : left) connection->Cut();
+    for (auto& pool : pools) pool->Close();
     work.reset();
   }
 
@@ -73,6 +74,7 @@ struct Loop {
   asio::executor_work_guard<asio::io_context::executor_type> work;
   std::vector<std::unique_ptr<Acceptor>> acceptors;
   std::vector<std::unique_ptr<Repeater>> repeaters;
+  std::vector<std::unique_ptr<HttpPool>> pools;
   std::thread thread;
 };
 
@@ -102,6 +104,12 @@ class HttpServer::Impl {
     Loop& loop = LoopOf(thread);
     loop.repeaters.push_back(
         std::make_unique<Repeater>(loop.context, interval, std::move(function)));
+  }
+
+  HttpPool& AddPool(int32_t thread, HttpPoolOptions options) {
+    Loop& loop = LoopOf(thread);
+    loop.pools.push_back(MakeHttpPool(loop.context, std::move(options), clock_));
+    return *loop.pools.back();
   }
 
   absl::Status Start() {
@@ -181,6 +189,9 @@ void HttpServer::SetHandler(int32_t thread, HttpHandler& handler) {
 }
 void HttpServer::RunEvery(int32_t thread, absl::Duration interval, std::function<void()> function) {
   impl_->RunEvery(thread, interval, std::move(function));
+}
+HttpPool& HttpServer::AddPool(int32_t thread, HttpPoolOptions options) {
+  return impl_->AddPool(thread, std::move(options));
 }
 absl::Status HttpServer::Start() { return impl_->Start(); }
 std::vector<std::string> HttpServer::bound_addresses() const { return impl_->bound(); }

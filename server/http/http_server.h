@@ -12,6 +12,7 @@
 #include "common/metrics.h"
 #include "server/http/http_limits.h"
 #include "server/http/http_listener.h"
+#include "server/http/http_pool.h"
 #include "server/http/http_types.h"
 #include "server/http/ip_address.h"
 
@@ -48,6 +49,11 @@ class HttpServer {
   // Requires Start() not called yet.
   void SetHandler(int32_t thread, HttpHandler& handler);
   void RunEvery(int32_t thread, absl::Duration interval, std::function<void()> function);
+
+  // Connections to another server, on thread `thread`, where alone it may be used once Start() was
+  // called. Stop() closes it, after the operations have been destroyed; it lives as long as this
+  // server.
+  HttpPool& AddPool(int32_t thread, HttpPoolOptions options);
 
   // Binds the listeners and starts the threads.
   //   INVALID_ARGUMENT  an address is not host:port

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
@@ -11,6 +12,7 @@ namespace spillway {
 namespace {
 
 constexpr std::string_view kHeadEnd = "\r\n\r\n";
+constexpr int kInterimAnswersMax = 16;
 
 absl::string_view ToAbsl(std::string_view text) { return {text.data(), text.size()}; }
 
@@ -53,7 +55,7 @@ absl::Status ResponseReader::Read(std::string_view bytes, std::string& body) {
     return absl::OkStatus();
   }
   if (!body_.has_value()) return absl::OkStatus();
-  body_->Decode(bytes, body);
+  surplus_ = surplus_ || body_->Decode(bytes, body) < bytes.size();
   return body_->refused() ? NotHttp(body_->refusal().message) : absl::OkStatus();
 }
 
@@ -82,15 +84,33 @@ absl::Status ResponseReader::ReadHead(std::string_view head) {
     headers_.push_back({std::string(field->first), std::string(field->second)});
     rest.remove_prefix(end + 2);
   }
-  if (http_status_ < 200) return absl::OkStatus();
+  if (http_status_ < 200) {
+    const bool too_many = ++interim_answers_ > kInterimAnswersMax;
+    // 101 would be another protocol, which nobody asked for.
+    return too_many || http_status_ == 101 ? NotHttp("it doesn't come to its answer")
+                                           : absl::OkStatus();
+  }
+  const std::string_view connection = Header("Connection").value_or("");
+  keeps_alive_ = head[7] != '0'
+                     ? !absl::StrContains(absl::AsciiStrToLower(ToAbsl(connection)), "close")
+                     : absl::EqualsIgnoreCase(ToAbsl(connection), "keep-alive");
+  return ReadFraming();
+}
+
+absl::Status ResponseReader::ReadFraming() {
   RequestHead framing;
+  int lengths = 0;
+  for (const HttpHeader& header : headers_) {
+    if (absl::EqualsIgnoreCase(header.name, "Content-Length")) ++lengths;
+  }
   if (const auto coding = Header("Transfer-Encoding")) {
     if (!absl::EqualsIgnoreCase(ToAbsl(*coding), "chunked")) {
       return NotHttp("its transfer coding is unknown");
     }
     framing.chunked = true;
+    if (lengths > 0) keeps_alive_ = false;
   } else if (const auto length = Header("Content-Length")) {
-    if (!absl::SimpleAtoi(ToAbsl(*length), &framing.content_length)) {
+    if (lengths > 1 || !absl::SimpleAtoi(ToAbsl(*length), &framing.content_length)) {
       return NotHttp("its length is no number");
     }
   } else if (http_status_ != 204 && http_status_ != 304) {

@@ -2,6 +2,7 @@
 
 #include <cstddef>
 #include <memory>
+#include <string>
 #include <string_view>
 
 #include "server/http/tls_credentials.h"
@@ -36,6 +37,8 @@ class Transport {
   virtual void ShutdownSend() = 0;
   // Whether both sides have agreed on how to talk.
   virtual bool established() const = 0;
+  // After kFailed, for people; empty: nothing is known but that it broke.
+  virtual std::string why_failed() const { return ""; }
 };
 
 std::unique_ptr<Transport> MakePlainTransport(int descriptor);

@@ -71,6 +71,24 @@ TEST(ResponseReaderTest, HalfAnAnswerIsNone) {
   }
 }
 
+bool Reusable(std::string_view bytes) {
+  static const HttpLimits limits;
+  ResponseReader reader(limits);
+  std::string body;
+  EXPECT_TRUE(reader.Read(bytes, body).ok()) << bytes;
+  return reader.connection_is_reusable();
+}
+
+TEST(ResponseReaderTest, WhenItsConnectionMayBeUsedAgain) {
+  EXPECT_TRUE(Reusable("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi"));
+  EXPECT_TRUE(Reusable("HTTP/1.0 200 OK\r\nConnection: Keep-Alive\r\nContent-Length: 2\r\n\r\nhi"));
+  EXPECT_FALSE(Reusable("HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\nhi"));
+  EXPECT_FALSE(Reusable("HTTP/1.1 200 OK\r\nConnection: Close\r\nContent-Length: 2\r\n\r\nhi"));
+  EXPECT_FALSE(Reusable("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nh"));
+  EXPECT_FALSE(Reusable("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi!"));
+  EXPECT_FALSE(Reusable("HTTP/1.1 200 OK\r\n\r\nhi"));
+}
+
 TEST(ResponseReaderTest, WhatIsNoHttpIsRefused) {
   for (const std::string& bytes :
        {std::string("SSH-2.0-OpenSSH\r\n\r\n"), std::string("HTTP/2 200\r\n\r\n"),
@@ -78,6 +96,8 @@ TEST(ResponseReaderTest, WhatIsNoHttpIsRefused) {
         std::string("HTTP/1.1 200 OK\r\nno colon\r\n\r\n"),
         std::string("HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\n"),
         std::string("HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n"),
+        std::string("HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 5\r\n\r\n"),
+        std::string("HTTP/1.1 101 Switching Protocols\r\n\r\n"),
         std::string("HTTP/1.1 200 OK\r\nContent-Length: 51\r\n\r\n"),
         std::string("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nx\r\n"),
         "HTTP/1.1 200 OK\r\n\r\n" + std::string(51, 'x'), std::string(300, 'x')}) {
