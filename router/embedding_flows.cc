@@ -18,6 +18,18 @@ size_t BytesOf(const EmbeddingInput& input) {
   return 5 * std::get<std::vector<int32_t>>(input).size();
 }
 
+// What a token's quota takes for it; its own count corrects that.
+int64_t TokensEstimate(const EmbeddingRequest& request) {
+  constexpr size_t kBytesPerToken = 4;
+  size_t tokens = 0;
+  for (const EmbeddingInput& input : request.inputs) {
+    const auto* text = std::get_if<std::string>(&input);
+    tokens += text != nullptr ? 1 + text->size() / kBytesPerToken
+                              : std::get<std::vector<int32_t>>(input).size();
+  }
+  return static_cast<int64_t>(tokens);
+}
+
 bool IsCandidate(const ReplicaSnapshot& replica, const std::vector<ReplicaKey>& excluded) {
   return replica.ready && !replica.draining && replica.embed_inputs_max > 0 &&
          std::find(excluded.begin(), excluded.end(), replica.key) == excluded.end();
@@ -89,6 +101,10 @@ void EmbeddingFlows::Start(RequestId id, EmbeddingRequest request, EmbeddingSink
                          "this server has ", router_limits_.requests_max, " requests in flight")),
                      .reason = "queue_full",
                      .retry_after = absl::Seconds(1)});
+  } else if (std::optional<GenerateError> refusal =
+                 AdmitToken(flow.request.account.get(), flow.request.model,
+                            {.prompt_tokens = TokensEstimate(flow.request)}, flow.quota)) {
+    PostFailure(id, *std::move(refusal));
   } else {
     Begin(id, flow);
   }
@@ -261,8 +277,9 @@ void EmbeddingFlows::CancelCalls(const Flow& flow) {
 
 void EmbeddingFlows::End(RequestId id, std::string_view outcome, int http_status) {
   const auto found = flows_.find(id);
-  const Flow flow = std::move(found->second);
+  Flow flow = std::move(found->second);
   flows_.erase(found);
+  if (outcome == "finished") flow.quota.Settle(flow.answer.prompt_tokens);
   RequestRecord record;
   record.asked = flow.asked;
   record.ended = clock_.Now();

@@ -13,6 +13,7 @@
 #include "router/request_observer.h"
 #include "router/router.h"
 #include "router/router_metrics.h"
+#include "router/token_account.h"
 
 namespace spillway {
 
@@ -64,6 +65,7 @@ class EmbeddingFlows {
     std::vector<Part> parts;
     size_t unfinished = 0;
     EmbeddingAnswer answer;
+    QuotaReservation quota;
   };
 
   // Fails the flow later, on a turn of its own.

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <variant>
 #include <vector>
@@ -8,6 +9,8 @@
 #include "absl/time/time.h"
 
 namespace spillway {
+
+class TokenAccount;
 
 // A text, or its token ids as they are.
 using EmbeddingInput = std::variant<std::string, std::vector<int32_t>>;
@@ -19,6 +22,7 @@ struct EmbeddingRequest {
   std::string model;
   std::string tenant;
   std::string token_name;
+  std::shared_ptr<TokenAccount> account;
   std::string traceparent;
 
   std::vector<EmbeddingInput> inputs;  // at least one

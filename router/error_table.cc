@@ -25,6 +25,7 @@ constexpr std::array kTable = {
   ErrorRow{StatusCode::kAlreadyExists,     "",                            409, 409, kInvalid, "",                        false, false, kNever},
   ErrorRow{StatusCode::kUnauthenticated,   "invalid_api_key",             401, 401, kInvalid, "invalid_api_key",         false, false, kNever},
   ErrorRow{StatusCode::kUnauthenticated,   "",                            401, 401, kInvalid, "invalid_api_key",         false, false, kNever},
+  ErrorRow{StatusCode::kPermissionDenied,  "model_not_allowed",           403, 403, kInvalid, "model_not_allowed",       false, false, kNever},
   ErrorRow{StatusCode::kPermissionDenied,  "",                            403, 403, kInvalid, "model_not_allowed",       false, false, kNever},
   ErrorRow{StatusCode::kNotFound,          "model_not_found",             404, 404, kInvalid, "model_not_found",         false, false, kNever},
   ErrorRow{StatusCode::kNotFound,          "",                            404, 404, kInvalid, "",                        false, false, kNever},
@@ -33,6 +34,7 @@ constexpr std::array kTable = {
   ErrorRow{StatusCode::kResourceExhausted, "predicted_wait_over_deadline",429, 450, kRate,    "predicted_wait_over_deadline", true, false, kSoon},
   ErrorRow{StatusCode::kResourceExhausted, "rate_limited",                429, 429, kRate,    "rate_limit_exceeded",     true,  false, kSoon},
   ErrorRow{StatusCode::kResourceExhausted, "quota_exceeded",              429, 429, kRate,    "insufficient_quota",      false, false, kNever},
+  ErrorRow{StatusCode::kResourceExhausted, "request_over_limit",          429, 429, kRate,    "rate_limit_exceeded",     false, false, kNever},
   ErrorRow{StatusCode::kResourceExhausted, "",                            429, 429, kRate,    "rate_limit_exceeded",     true,  false, kSoon},
   ErrorRow{StatusCode::kUnavailable,       "no_ready_replica",            503, 503, kServer,  "no_ready_replica",        true,  true,  kSoon},
   ErrorRow{StatusCode::kUnavailable,       "worker_lost",                 503, 503, kServer,  "worker_lost",             true,  true,  kSoon},
@@ -78,6 +80,8 @@ std::string_view KnownReason(StatusCode code, std::string_view reason) {
       return "invalid_request";
     case StatusCode::kUnauthenticated:
       return "invalid_api_key";
+    case StatusCode::kPermissionDenied:
+      return "model_not_allowed";
     case StatusCode::kNotFound:
       return "model_not_found";
     case StatusCode::kResourceExhausted:

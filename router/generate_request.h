@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <optional>
 #include <string>
 #include <utility>
@@ -11,6 +12,8 @@
 #include "absl/time/time.h"
 
 namespace spillway {
+
+class TokenAccount;
 
 // What a client asked for, in no dialect: the dialects make it, the router runs it.
 
@@ -41,9 +44,11 @@ using PromptSource = std::variant<ChatPrompt, std::string, std::vector<int32_t>>
 
 struct GenerateRequest {
   std::string request_id;
-  std::string model;        // as the client wrote it; empty: the default service
-  std::string tenant;       // from the token
-  std::string token_name;   // for logs; empty where no token was needed
+  std::string model;       // as the client wrote it; empty: the default service
+  std::string tenant;      // from the token
+  std::string token_name;  // for logs; empty where no token was needed
+  // Of the token, which may limit what is done; null: nothing does.
+  std::shared_ptr<TokenAccount> account;
   std::string traceparent;  // of the client's trace, valid, as W3C Trace Context has it; or empty
   PromptSource prompt;
   SamplingOptions sampling;

@@ -8,6 +8,7 @@
 #include "common/check.h"
 #include "router/error_table.h"
 #include "router/router_shard_request.h"
+#include "router/token_account.h"
 
 namespace spillway {
 namespace {
@@ -134,6 +135,11 @@ RequestId RouterShardImpl::Submit(GenerateRequest generate_request, ResponseSink
                        .reason = "queue_full",
                        .retry_after = admission_limits_.retry_after_min},
                       actions);
+  } else if (const std::optional<GenerateError> refusal =
+                 AdmitToken(request.request.account.get(), request.request.model,
+                            DemandOf(request.request, PromptTokensEstimate(request.prompt_bytes)),
+                            request.quota)) {
+    request.flow.Fail(*refusal, actions);
   } else {
     request.flow.Start(now, actions);
   }
@@ -336,6 +342,11 @@ void RouterShardImpl::Forget(Request& request) {
   record.ignored_events = request.flow.ignored_events();
   if (record.outcome == "finished") record.total_usage = request.flow.total_usage();
   record.ended = clock_.Now();
+  const int32_t delivered = DeliveredTokens(record);
+  // Who got nothing owes nothing, not even for the prompt.
+  if (record.outcome == "finished" || delivered > 0) {
+    request.quota.Settle(int64_t{record.prompt_tokens} + delivered);
+  }
   metrics_.Observe(request.service, record);
   if (observer_ != nullptr) Observe(request);
   requests_.erase(request.id);

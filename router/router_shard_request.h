@@ -9,6 +9,7 @@
 #include "router/request_flow.h"
 #include "router/router_metrics.h"
 #include "router/router_shard.h"
+#include "router/token_account.h"
 
 namespace spillway {
 
@@ -31,8 +32,9 @@ struct RouterShardImpl::Request {
   // those numerics, and only equal ones are sure to continue it.
   std::vector<uint64_t> numerics;
   RequestRecord record;
-  bool busy = false;     // its actions are being carried out: Forget() is their end's business
-  bool touched = false;  // the sink heard something in this batch
+  QuotaReservation quota;  // settled at its end
+  bool busy = false;       // its actions are being carried out: Forget() is their end's business
+  bool touched = false;    // the sink heard something in this batch
 };
 
 }  // namespace spillway

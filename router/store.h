@@ -8,6 +8,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "router/token_limits.h"
 
 namespace spillway {
 
@@ -19,6 +20,12 @@ struct TokenRecord {
   std::string sha256_hex;
   absl::Time created;
   std::optional<absl::Time> revoked;
+  TokenLimits limits = {};
+  std::optional<absl::Time> expires = {};
+  std::vector<std::string> networks = {};  // that it may be used from, as IpNetwork reads them
+  // Of the token that was valid before this one took its place, until then.
+  std::string previous_sha256_hex = {};
+  std::optional<absl::Time> previous_until = {};
 };
 
 // What must survive a restart. SQLite on one machine; a shared database for several routers is a
@@ -34,6 +41,13 @@ class Store {
   virtual absl::StatusOr<std::vector<TokenRecord>> ListTokens() const = 0;
   // NOT_FOUND: no live token with that id or name.
   virtual absl::Status RevokeToken(std::string_view id_or_name, absl::Time now) = 0;
+  // Limits, expiry and networks become those of `token`, by its id; all else stays as it is.
+  // NOT_FOUND: no live token has that id.
+  virtual absl::Status ChangeToken(const TokenRecord& token) = 0;
+  // Another secret takes the token's place; the old one stays valid until `previous_until`.
+  // NOT_FOUND: as of RevokeToken.
+  virtual absl::Status RotateToken(std::string_view id_or_name, std::string_view sha256_hex,
+                                   absl::Time previous_until) = 0;
 };
 
 }  // namespace spillway

@@ -132,7 +132,7 @@ FrontDoor::FrontDoor(const ServeOptions& options, RuntimeFolder folder, Parts pa
                                              "Lines that the log was too slow for.")),
       request_log_(Log),
       store_(std::move(parts.store)),
-      authenticator_(parts.token_hashes),
+      authenticator_(parts.token_hashes, clock_),
       failures_(FailureLimits()),
       folder_(std::move(folder)),
       tls_(parts.tls),

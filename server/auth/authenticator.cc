@@ -12,6 +12,7 @@
 namespace spillway {
 namespace {
 
+constexpr char kFixedName[] = "default";
 constexpr size_t kTokenBytesMax = 1024;  // longer ones are not worth hashing
 // A digest's prefix finds its candidates; it tells nothing of a token that hashes to it.
 constexpr size_t kPrefixDigits = 8;
@@ -20,7 +21,8 @@ std::string_view Prefix(std::string_view sha256_hex) { return sha256_hex.substr(
 
 }  // namespace
 
-Authenticator::Authenticator(const std::vector<std::string>& fixed_sha256_hex) {
+Authenticator::Authenticator(const std::vector<std::string>& fixed_sha256_hex, const Clock& clock)
+    : clock_(clock), fixed_account_(std::make_shared<TokenAccount>(kFixedName, kFixedName, clock)) {
   SetFixed(fixed_sha256_hex);
 }
 
@@ -28,17 +30,43 @@ void Authenticator::SetFixed(const std::vector<std::string>& fixed_sha256_hex) {
   fixed_.clear();
   for (const std::string& hash : fixed_sha256_hex) {
     CHECK(IsSha256Hex(hash));
-    fixed_.push_back({absl::AsciiStrToLower(hash), "default", "default"});
+    fixed_.push_back({absl::AsciiStrToLower(hash),
+                      {.name = kFixedName, .token_name = kFixedName, .account = fixed_account_}});
   }
   Publish();
 }
 
 void Authenticator::Update(const std::vector<TokenRecord>& tokens) {
   stored_.clear();
+  Accounts live;
   for (const TokenRecord& token : tokens) {
-    if (!token.revoked) stored_.push_back({token.sha256_hex, token.tenant, token.name});
+    if (token.revoked) continue;
+    const Tenant tenant = TenantOf(token);
+    live[token.id] = tenant.account;
+    stored_.push_back({token.sha256_hex, tenant});
+    if (token.previous_sha256_hex.empty() || !token.previous_until) continue;
+    stored_.push_back({token.previous_sha256_hex, tenant});
+    std::optional<absl::Time>& expires = stored_.back().tenant.expires;
+    expires = std::min(expires.value_or(absl::InfiniteFuture()), *token.previous_until);
   }
+  accounts_ = std::move(live);
   Publish();
+}
+
+Tenant Authenticator::TenantOf(const TokenRecord& token) {
+  std::shared_ptr<TokenAccount>& account = accounts_[token.id];
+  if (account == nullptr) account = std::make_shared<TokenAccount>(token.id, token.name, clock_);
+  account->SetLimits(token.limits);
+  Tenant tenant = {
+      .name = token.tenant, .token_name = token.name, .account = account, .expires = token.expires};
+  if (token.networks.empty()) return tenant;
+  auto networks = std::make_shared<std::vector<IpNetwork>>();
+  for (const std::string& text : token.networks) {
+    // What can't be read, which the command line lets nobody write, lets nobody in.
+    if (const auto network = IpNetwork::Parse(text); network.ok()) networks->push_back(*network);
+  }
+  tenant.networks = std::move(networks);
+  return tenant;
 }
 
 void Authenticator::Publish() {
@@ -61,7 +89,7 @@ std::optional<Tenant> Authenticator::Check(std::string_view token) const {
   for (; entry != entries->end() && Prefix(entry->sha256_hex) == Prefix(hash); ++entry) {
     if (entry->sha256_hex.size() == hash.size() &&
         CRYPTO_memcmp(entry->sha256_hex.data(), hash.data(), hash.size()) == 0) {
-      return Tenant{entry->tenant, entry->name};
+      return entry->tenant;
     }
   }
   return std::nullopt;

@@ -1,13 +1,16 @@
 #pragma once
 
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "common/clock.h"
 #include "common/mutex.h"
 #include "router/store.h"
+#include "router/token_account.h"
 #include "server/auth/tenant.h"
 
 namespace spillway {
@@ -19,15 +22,17 @@ namespace spillway {
 // Thread-safe.
 class Authenticator {
  public:
-  // `fixed_sha256_hex` are valid besides the store's, for the tenant "default".
-  explicit Authenticator(const std::vector<std::string>& fixed_sha256_hex);
+  // `fixed_sha256_hex` are valid besides the store's, for the tenant "default". `clock` must
+  // outlive it and all that it gives out.
+  Authenticator(const std::vector<std::string>& fixed_sha256_hex, const Clock& clock);
 
   // Both from now on, each beside what the other said last; call them on one thread.
   void SetFixed(const std::vector<std::string>& fixed_sha256_hex) EXCLUDES(mutex_);
-  // The store's tokens; revoked ones are left out.
+  // The store's tokens; revoked ones are left out. Each keeps its account, and what that has used.
   void Update(const std::vector<TokenRecord>& tokens) EXCLUDES(mutex_);
 
-  // nullopt for a token that isn't valid. Digests are compared in constant time.
+  // nullopt for a token that isn't valid. One that has expired, or is used from elsewhere than it
+  // may be, is found all the same: the caller says so. Digests are compared in constant time.
   std::optional<Tenant> Check(std::string_view token) const EXCLUDES(mutex_);
 
   // Whether no token at all is valid.
@@ -36,17 +41,21 @@ class Authenticator {
  private:
   struct Entry {
     std::string sha256_hex;
-    std::string tenant;
-    std::string name;
+    Tenant tenant;
   };
-  using Entries = std::vector<Entry>;  // ordered by sha256_hex
+  using Accounts = std::map<std::string, std::shared_ptr<TokenAccount>>;  // by id
+  using Entries = std::vector<Entry>;                                     // ordered by sha256_hex
 
   std::shared_ptr<const Entries> Snapshot() const EXCLUDES(mutex_);
   void Publish() EXCLUDES(mutex_);
+  Tenant TenantOf(const TokenRecord& token);
 
+  const Clock& clock_;
   // Touched by the thread that updates only.
   Entries fixed_;
   Entries stored_;
+  Accounts accounts_;  // of the store's
+  const std::shared_ptr<TokenAccount> fixed_account_;
 
   mutable Mutex mutex_;
   std::shared_ptr<const Entries> entries_ GUARDED_BY(mutex_);

@@ -7,6 +7,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "common/logging.h"
+#include "router/token_account.h"
 #include "server/auth/token.h"
 
 namespace spillway {
@@ -93,6 +94,36 @@ HttpResponse TooManyFailures(absl::Duration wait, const ErrorFormat& format_erro
   return refusal;
 }
 
+// A token that is right, but too old, or in the wrong place.
+std::optional<HttpResponse> WhyNotThisOne(const Tenant& tenant, const IpAddress& client,
+                                          absl::Time wall, const ErrorFormat& format_error) {
+  if (tenant.expires && wall >= *tenant.expires) {
+    return format_error(
+        401, "invalid_api_key",
+        absl::StrCat("this token was valid until ",
+                     absl::FormatTime("%Y-%m-%d %H:%M UTC", *tenant.expires, absl::UTCTimeZone()),
+                     "; ask for a new one"));
+  }
+  if (tenant.networks != nullptr && !IsInAny(client, *tenant.networks)) {
+    return format_error(
+        403, "network_not_allowed",
+        absl::StrCat("token \"", tenant.token_name, "\" may not be used from ", client.ToString()));
+  }
+  return std::nullopt;
+}
+
+void AddRateLimitHeaders(const QuotaView& view, std::vector<HttpHeader>& headers) {
+  const auto add = [&headers](const char* what, const std::optional<QuotaWindow>& window) {
+    if (!window) return;
+    headers.push_back({absl::StrCat("x-ratelimit-limit-", what), absl::StrCat(window->limit)});
+    headers.push_back(
+        {absl::StrCat("x-ratelimit-remaining-", what), absl::StrCat(window->remaining)});
+    headers.push_back({absl::StrCat("x-ratelimit-reset-", what), FormatReset(window->reset)});
+  };
+  add("requests", view.requests);
+  add("tokens", view.tokens);
+}
+
 void TellOfFailures(const HttpRequest& request) {
   const bool behind_proxy = CameThroughProxy(request) && !request.from_trusted_proxy;
   LogWarning(absl::StrCat("too many invalid tokens from ", request.client_address,
@@ -138,8 +169,17 @@ RequestGate MakeRequestGate(const Authenticator& authenticator, FailureLimiter& 
     if (wait > absl::ZeroDuration()) return TooManyFailures(wait, format_error);
     if (std::optional<Tenant> tenant = authenticator.Check(token)) {
       failures.OnSuccess(client, digest, clock.Now());
+      if (auto refusal = WhyNotThisOne(*tenant, client, clock.WallNow(), format_error)) {
+        return refusal;
+      }
       request.tenant = std::move(tenant->name);
       request.token_name = std::move(tenant->token_name);
+      if (tenant->account->has_rates()) {
+        request.add_headers = [account = tenant->account](std::vector<HttpHeader>& headers) {
+          AddRateLimitHeaders(account->View(), headers);
+        };
+      }
+      request.account = std::move(tenant->account);
       return std::nullopt;
     }
     if (failures.OnFailure(client, clock.Now())) TellOfFailures(request);

@@ -6,17 +6,23 @@
 
 #include <cerrno>
 #include <cstring>
+#include <iterator>
+#include <map>
+#include <optional>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "absl/strings/str_split.h"
 #include "common/mutex.h"
 #include "common/status_macros.h"
 
 namespace spillway {
 namespace {
 
-constexpr int kSchemaVersion = 1;
-constexpr char kSchema[] = R"sql(
+// What made each version out of the one before; the last is the present one.
+constexpr const char* kSchemas[] = {
+    R"sql(
   CREATE TABLE tokens (
     id TEXT PRIMARY KEY,
     name TEXT NOT NULL,
@@ -26,7 +32,22 @@ constexpr char kSchema[] = R"sql(
     revoked_ms INTEGER
   );
   CREATE UNIQUE INDEX live_token_names ON tokens (name) WHERE revoked_ms IS NULL;
-)sql";
+)sql",
+    // Lists are lines; aliases are lines "NAME=MODEL".
+    R"sql(
+  ALTER TABLE tokens ADD COLUMN models TEXT NOT NULL DEFAULT '';
+  ALTER TABLE tokens ADD COLUMN aliases TEXT NOT NULL DEFAULT '';
+  ALTER TABLE tokens ADD COLUMN requests_per_minute INTEGER NOT NULL DEFAULT 0;
+  ALTER TABLE tokens ADD COLUMN tokens_per_minute INTEGER NOT NULL DEFAULT 0;
+  ALTER TABLE tokens ADD COLUMN requests_per_day INTEGER NOT NULL DEFAULT 0;
+  ALTER TABLE tokens ADD COLUMN tokens_per_day INTEGER NOT NULL DEFAULT 0;
+  ALTER TABLE tokens ADD COLUMN concurrency INTEGER NOT NULL DEFAULT 0;
+  ALTER TABLE tokens ADD COLUMN networks TEXT NOT NULL DEFAULT '';
+  ALTER TABLE tokens ADD COLUMN expires_ms INTEGER;
+  ALTER TABLE tokens ADD COLUMN previous_sha256_hex TEXT NOT NULL DEFAULT '';
+  ALTER TABLE tokens ADD COLUMN previous_until_ms INTEGER;
+)sql"};
+constexpr int64_t kSchemaVersion = std::size(kSchemas);
 
 struct CloseDatabase {
   void operator()(sqlite3* database) const { sqlite3_close_v2(database); }
@@ -67,6 +88,12 @@ class Statement {
   }
   Statement& Bind(int64_t number) {
     sqlite3_bind_int64(statement_.get(), ++bound_, number);
+    return *this;
+  }
+
+  Statement& Bind(std::optional<absl::Time> time) {
+    if (time) return Bind(absl::ToUnixMillis(*time));
+    sqlite3_bind_null(statement_.get(), ++bound_);
     return *this;
   }
 
@@ -123,14 +150,84 @@ absl::Status Migrate(sqlite3* database) {
                                                         kSchemaVersion, ": use a newer spillway"));
     }
     if (version == kSchemaVersion) return absl::OkStatus();
-    RETURN_IF_ERROR(Execute(database, kSchema));
-    return Execute(
-        database, absl::StrCat("INSERT INTO schema_version VALUES (", kSchemaVersion, ")").c_str());
+    for (int64_t next = version; next < kSchemaVersion; ++next) {
+      RETURN_IF_ERROR(Execute(database, kSchemas[next]));
+    }
+    return Execute(database, absl::StrCat("DELETE FROM schema_version;"
+                                          "INSERT INTO schema_version VALUES (",
+                                          kSchemaVersion, ")")
+                                 .c_str());
   };
   absl::Status status = make();
   if (status.ok()) status = Execute(database, "COMMIT");
   if (!status.ok()) sqlite3_exec(database, "ROLLBACK", nullptr, nullptr, nullptr);
   return status;
+}
+
+std::string JoinLines(const std::vector<std::string>& lines) { return absl::StrJoin(lines, "\n"); }
+
+std::vector<std::string> SplitLines(const std::string& text) {
+  return absl::StrSplit(text, '\n', absl::SkipEmpty());
+}
+
+std::string JoinAliases(const std::map<std::string, std::string>& aliases) {
+  return absl::StrJoin(aliases, "\n", absl::PairFormatter("="));
+}
+
+std::map<std::string, std::string> SplitAliases(const std::string& text) {
+  std::map<std::string, std::string> aliases;
+  for (const std::string& line : SplitLines(text)) {
+    const size_t equals = line.find('=');
+    if (equals != std::string::npos) aliases[line.substr(0, equals)] = line.substr(equals + 1);
+  }
+  return aliases;
+}
+
+std::optional<absl::Time> TimeAt(const Statement& row, int column) {
+  if (row.IsNull(column)) return std::nullopt;
+  return absl::FromUnixMillis(row.Number(column));
+}
+
+constexpr char kSelectTokens[] = R"sql(
+  SELECT id, name, tenant, sha256_hex, created_ms, revoked_ms, models, aliases,
+         requests_per_minute, tokens_per_minute, requests_per_day, tokens_per_day, concurrency,
+         networks, expires_ms, previous_sha256_hex, previous_until_ms
+  FROM tokens ORDER BY created_ms, id)sql";
+
+// A row of kSelectTokens.
+TokenRecord ReadToken(const Statement& row) {
+  TokenRecord token;
+  token.id = row.Text(0);
+  token.name = row.Text(1);
+  token.tenant = row.Text(2);
+  token.sha256_hex = row.Text(3);
+  token.created = absl::FromUnixMillis(row.Number(4));
+  token.revoked = TimeAt(row, 5);
+  token.limits = {.models = SplitLines(row.Text(6)),
+                  .aliases = SplitAliases(row.Text(7)),
+                  .requests_per_minute = row.Number(8),
+                  .tokens_per_minute = row.Number(9),
+                  .requests_per_day = row.Number(10),
+                  .tokens_per_day = row.Number(11),
+                  .concurrency = row.Number(12)};
+  token.networks = SplitLines(row.Text(13));
+  token.expires = TimeAt(row, 14);
+  token.previous_sha256_hex = row.Text(15);
+  token.previous_until = TimeAt(row, 16);
+  return token;
+}
+
+// What both a new token and a change have, in this order, from the statement's next parameter on.
+constexpr char kLimitColumns[] =
+    "models, aliases, requests_per_minute, tokens_per_minute, requests_per_day, tokens_per_day, "
+    "concurrency, networks, expires_ms";
+
+void BindLimits(const TokenRecord& token, Statement& statement) {
+  const TokenLimits& limits = token.limits;
+  statement.Bind(JoinLines(limits.models)).Bind(JoinAliases(limits.aliases));
+  statement.Bind(limits.requests_per_minute).Bind(limits.tokens_per_minute);
+  statement.Bind(limits.requests_per_day).Bind(limits.tokens_per_day).Bind(limits.concurrency);
+  statement.Bind(JoinLines(token.networks)).Bind(token.expires);
 }
 
 class SqliteStore : public Store {
@@ -141,11 +238,16 @@ class SqliteStore : public Store {
     MutexLock lock(mutex_);
     ASSIGN_OR_RETURN(
         Statement insert,
-        Statement::Prepare(database_.get(),
-                           "INSERT INTO tokens (id, name, tenant, sha256_hex, created_ms) "
-                           "VALUES (?, ?, ?, ?, ?)"));
+        Statement::Prepare(
+            database_.get(),
+            absl::StrCat("INSERT INTO tokens (id, name, tenant, sha256_hex, "
+                         "created_ms, ",
+                         kLimitColumns, ") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")
+                .c_str()));
     insert.Bind(token.id).Bind(token.name).Bind(token.tenant).Bind(token.sha256_hex);
-    const absl::StatusOr<bool> row = insert.Bind(absl::ToUnixMillis(token.created)).Step();
+    insert.Bind(absl::ToUnixMillis(token.created));
+    BindLimits(token, insert);
+    const absl::StatusOr<bool> row = insert.Step();
     if (absl::IsAlreadyExists(row.status())) {
       return absl::AlreadyExistsError(absl::StrCat("there is already a token named \"", token.name,
                                                    "\"; revoke it first or "
@@ -156,22 +258,12 @@ class SqliteStore : public Store {
 
   absl::StatusOr<std::vector<TokenRecord>> ListTokens() const override EXCLUDES(mutex_) {
     MutexLock lock(mutex_);
-    ASSIGN_OR_RETURN(Statement select,
-                     Statement::Prepare(database_.get(),
-                                        "SELECT id, name, tenant, sha256_hex, created_ms, "
-                                        "revoked_ms FROM tokens ORDER BY created_ms, id"));
+    ASSIGN_OR_RETURN(Statement select, Statement::Prepare(database_.get(), kSelectTokens));
     std::vector<TokenRecord> tokens;
     while (true) {
       ASSIGN_OR_RETURN(const bool row, select.Step());
       if (!row) return tokens;
-      TokenRecord token;
-      token.id = select.Text(0);
-      token.name = select.Text(1);
-      token.tenant = select.Text(2);
-      token.sha256_hex = select.Text(3);
-      token.created = absl::FromUnixMillis(select.Number(4));
-      if (!select.IsNull(5)) token.revoked = absl::FromUnixMillis(select.Number(5));
-      tokens.push_back(std::move(token));
+      tokens.push_back(ReadToken(select));
     }
   }
 
@@ -182,15 +274,44 @@ class SqliteStore : public Store {
                                         "UPDATE tokens SET revoked_ms = ? "
                                         "WHERE (id = ? OR name = ?) AND revoked_ms IS NULL"));
     update.Bind(absl::ToUnixMillis(now)).Bind(id_or_name).Bind(id_or_name);
-    ASSIGN_OR_RETURN([[maybe_unused]] const bool row, update.Step());
-    if (sqlite3_changes(database_.get()) == 0) {
-      return absl::NotFoundError(
-          absl::StrCat("no live token has the id or name \"", std::string(id_or_name), "\""));
-    }
-    return absl::OkStatus();
+    return ChangeOne(update, id_or_name);
+  }
+
+  absl::Status ChangeToken(const TokenRecord& token) override EXCLUDES(mutex_) {
+    MutexLock lock(mutex_);
+    ASSIGN_OR_RETURN(
+        Statement update,
+        Statement::Prepare(database_.get(), absl::StrCat("UPDATE tokens SET (", kLimitColumns,
+                                                         ") = (?, ?, ?, ?, ?, ?, ?, ?, ?) "
+                                                         "WHERE id = ? AND revoked_ms IS NULL")
+                                                .c_str()));
+    BindLimits(token, update);
+    update.Bind(token.id);
+    return ChangeOne(update, token.id);
+  }
+
+  absl::Status RotateToken(std::string_view id_or_name, std::string_view sha256_hex,
+                           absl::Time previous_until) override EXCLUDES(mutex_) {
+    MutexLock lock(mutex_);
+    ASSIGN_OR_RETURN(Statement update,
+                     Statement::Prepare(database_.get(),
+                                        "UPDATE tokens SET previous_sha256_hex = sha256_hex, "
+                                        "previous_until_ms = ?, sha256_hex = ? "
+                                        "WHERE (id = ? OR name = ?) AND revoked_ms IS NULL"));
+    update.Bind(absl::ToUnixMillis(previous_until)).Bind(sha256_hex);
+    update.Bind(id_or_name).Bind(id_or_name);
+    return ChangeOne(update, id_or_name);
   }
 
  private:
+  // Runs a change of the one live token that is called so.
+  absl::Status ChangeOne(Statement& change, std::string_view id_or_name) REQUIRES(mutex_) {
+    ASSIGN_OR_RETURN([[maybe_unused]] const bool row, change.Step());
+    if (sqlite3_changes(database_.get()) > 0) return absl::OkStatus();
+    return absl::NotFoundError(
+        absl::StrCat("no live token has the id or name \"", std::string(id_or_name), "\""));
+  }
+
   mutable Mutex mutex_;
   const Database database_;  // one call at a time, under mutex_
 };

@@ -3,6 +3,7 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <filesystem>
+#include <optional>
 #include <sstream>
 #include <utility>
 
@@ -50,10 +51,18 @@ constexpr char kServeManual[] =
     "docs/front_door.md tells of listeners, proxies and limits, docs/metrics.md of /metrics.";
 constexpr char kTokenManual[] =
     "A token is what clients send as \"Authorization: Bearer TOKEN\". Only its SHA-256 is kept.\n"
-    "A server that runs takes up new and revoked tokens within a second.\n"
+    "A server that runs takes up what changes within a second.\n"
+    "\n"
+    "Who is over a limit gets status 429, the limit's name and when to come again. Tokens are\n"
+    "reserved before a request (its prompt, and max_tokens up to 4096) and counted after it: what\n"
+    "was not delivered is not counted.\n"
     "\n"
     "Examples:\n"
     "  spillway token create open-webui\n"
+    "  spillway token create ci --requests-per-minute 60 --tokens-per-day 1000000 --expires 30d\n"
+    "  spillway token create old-app --alias gpt-4=qwen3-8b --network 10.0.0.0/8\n"
+    "  spillway token change ci --tokens-per-day 0\n"
+    "  spillway token rotate ci --grace 1h\n"
     "  spillway token list\n"
     "  spillway token revoke open-webui";
 constexpr char kStatusManual[] =
@@ -257,6 +266,45 @@ void AddStreamOptions(CLI::App& serve, Seconds& seconds) {
       ->capture_default_str();
 }
 
+// An option that says nothing unless it is given.
+template <typename Value>
+CLI::Option* AddChange(CLI::App& app, const char* name, std::optional<Value>& value,
+                       const char* help) {
+  return app.add_option_function<Value>(
+      name, [&value](const Value& given) { value = given; }, help);
+}
+
+void AddLimitOptions(CLI::App& app, TokenChange& change) {
+  AddChange(app, "--model", change.models,
+            "A model that it may use, repeatable; the others are not there for it. \"any\": all")
+      ->type_name("NAME");
+  AddChange(app, "--alias", change.aliases,
+            "Another name for a model, for this token alone, such as gpt-4=qwen3-8b; repeatable.\n"
+            "\"none\": no more of them")
+      ->type_name("NAME=MODEL");
+  const auto add_number = [&app](const char* name, std::optional<int64_t>& value,
+                                 const char* help) {
+    AddChange(app, name, value, help)
+        ->check(CLI::Range(int64_t{0}, int64_t{1} << 50).description(""))
+        ->type_name("N");
+  };
+  add_number("--requests-per-minute", change.requests_per_minute,
+             "Requests in any 60 seconds. Of this and the next four: 0 is no limit");
+  add_number("--tokens-per-minute", change.tokens_per_minute,
+             "Tokens of prompts and answers in any 60 seconds");
+  add_number("--requests-per-day", change.requests_per_day, "Requests in a day, which is UTC's");
+  add_number("--tokens-per-day", change.tokens_per_day, "Tokens in a day");
+  add_number("--concurrency", change.concurrency, "Requests at once");
+  AddChange(app, "--expires", change.expires,
+            "When it ends: after a time (30d, 12h), at the begin of a day in UTC (2027-01-31), or\n"
+            "\"never\"")
+      ->type_name("WHEN");
+  AddChange(app, "--network", change.networks,
+            "Network that it may be used from, such as 10.0.0.0/8; repeatable. Behind a trusted\n"
+            "proxy the client's own address counts. \"any\": from everywhere")
+      ->type_name("CIDR");
+}
+
 void AddTokenOptions(CLI::App& token, TokenCommand& command) {
   const auto add_data_folder = [&command](CLI::App& app) {
     app.add_option("--data-dir", command.data_folder,
@@ -269,12 +317,33 @@ void AddTokenOptions(CLI::App& token, TokenCommand& command) {
       token.add_subcommand("create", "Make a token and print it: it is shown only this once");
   create->add_option("name", command.name, "What it is for, e.g. open-webui")->required();
   create->add_option("--tenant", command.tenant, "Whose it is. Default: the name");
+  AddLimitOptions(*create, command.change);
   add_data_folder(*create);
   create->callback([&command] { command.action = TokenCommand::Action::kCreate; });
   CLI::App* list =
       token.add_subcommand("list", "List the tokens; the tokens themselves aren't kept");
   add_data_folder(*list);
   list->callback([&command] { command.action = TokenCommand::Action::kList; });
+  CLI::App* show = token.add_subcommand("show", "Show what a token may do");
+  show->add_option("token", command.name, "Its name or id")->required();
+  add_data_folder(*show);
+  show->callback([&command] { command.action = TokenCommand::Action::kShow; });
+  CLI::App* change = token.add_subcommand(
+      "change", "Change what a token may do: what is given changes, the rest stays");
+  change->add_option("token", command.name, "Its name or id")->required();
+  AddLimitOptions(*change, command.change);
+  add_data_folder(*change);
+  change->callback([&command] { command.action = TokenCommand::Action::kChange; });
+  CLI::App* rotate = token.add_subcommand(
+      "rotate", "Print a new secret for a token; the old one stays valid for a while");
+  rotate->add_option("token", command.name, "Its name or id")->required();
+  rotate
+      ->add_option("--grace", command.grace,
+                   "How long the old secret stays valid, such as 15m, 24h, 7d or 0")
+      ->type_name("TIME")
+      ->capture_default_str();
+  add_data_folder(*rotate);
+  rotate->callback([&command] { command.action = TokenCommand::Action::kRotate; });
   CLI::App* revoke = token.add_subcommand(
       "revoke", "Make a token invalid; servers that run notice within a second");
   revoke->add_option("token", command.name, "Its name or id")->required();
@@ -414,7 +483,7 @@ Command ParseCommandLine(int argc, const char* const* argv, const Environment& e
   serve->add_flag("--verbose", options.verbose, "Log more");
   serve->footer(kServeManual);
   TokenCommand token;
-  CLI::App* token_app = app.add_subcommand("token", "Make, list and revoke clients' tokens");
+  CLI::App* token_app = app.add_subcommand("token", "Make, limit, list and revoke clients' tokens");
   AddTokenOptions(*token_app, token);
   StatusCommand status;
   CLI::App* status_app = app.add_subcommand("status", "Show how a server that runs is");

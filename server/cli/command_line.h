@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <variant>
 #include <vector>
@@ -68,12 +69,29 @@ struct ServeOptions {
   bool verbose = false;
 };
 
+// What a token command says about a token's limits, as it was written; nullopt: nothing, so that it
+// stays as it is.
+struct TokenChange {
+  std::optional<std::vector<std::string>> models;    // {"any"}: all
+  std::optional<std::vector<std::string>> aliases;   // "NAME=MODEL"; {"none"}
+  std::optional<std::vector<std::string>> networks;  // {"any"}
+  std::optional<std::string> expires;                // "30d", "2026-12-31", "never"
+  // 0: no limit.
+  std::optional<int64_t> requests_per_minute;
+  std::optional<int64_t> tokens_per_minute;
+  std::optional<int64_t> requests_per_day;
+  std::optional<int64_t> tokens_per_day;
+  std::optional<int64_t> concurrency;
+};
+
 struct TokenCommand {
-  enum class Action { kCreate, kList, kRevoke };
+  enum class Action { kCreate, kList, kShow, kChange, kRotate, kRevoke };
   Action action = Action::kList;
-  std::string name;  // for kRevoke: or the id
+  std::string name;  // but for kCreate: or the id
   std::string tenant;
   std::string data_folder;
+  TokenChange change = {};
+  std::string grace = "24h";  // of kRotate: how long the old secret stays valid
 };
 
 // Nothing to run: help, a version or a mistake was shown.

@@ -11,9 +11,11 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "absl/strings/str_join.h"
 #include "common/status_macros.h"
 #include "server/auth/sqlite_store.h"
 #include "server/auth/token.h"
+#include "server/cli/token_changes.h"
 
 namespace spillway {
 namespace {
@@ -36,19 +38,84 @@ absl::StatusOr<std::string> Create(const TokenCommand& command, Store& store, ab
   RETURN_IF_ERROR(CheckName("name", command.name));
   RETURN_IF_ERROR(CheckName("tenant", command.tenant));
   const std::string token = NewToken();
-  RETURN_IF_ERROR(store.AddToken(MakeTokenRecord(token, command.name, command.tenant, now)));
+  TokenRecord record = MakeTokenRecord(token, command.name, command.tenant, now);
+  RETURN_IF_ERROR(ApplyChange(command.change, now, record));
+  RETURN_IF_ERROR(store.AddToken(record));
   return token + "\n";
 }
 
-absl::StatusOr<std::string> List(const Store& store) {
+// The live token that is called so, else one that was.
+absl::StatusOr<TokenRecord> Find(const Store& store, const std::string& id_or_name) {
+  ASSIGN_OR_RETURN(const std::vector<TokenRecord> tokens, store.ListTokens());
+  const TokenRecord* found = nullptr;
+  for (const TokenRecord& token : tokens) {
+    if (token.id != id_or_name && token.name != id_or_name) continue;
+    if (found == nullptr || found->revoked) found = &token;
+  }
+  if (found != nullptr) return *found;
+  return absl::NotFoundError(absl::StrCat("no token has the id or name \"", id_or_name,
+                                          "\"; spillway token list shows them"));
+}
+
+std::string StateOf(const TokenRecord& token, absl::Time now) {
+  if (token.revoked) return "revoked " + FormatDate(*token.revoked);
+  if (token.expires && now >= *token.expires) return "expired " + FormatDate(*token.expires);
+  if (token.expires) return "live until " + FormatDate(*token.expires);
+  return "live";
+}
+
+std::string Show(const TokenRecord& token, absl::Time now) {
+  const TokenLimits& limits = token.limits;
+  std::string out;
+  const auto line = [&out](const char* what, const std::string& value) {
+    absl::StrAppendFormat(&out, "%-20s %s\n", what, value);
+  };
+  const auto number = [&line](const char* what, int64_t value) {
+    line(what, value == 0 ? "no limit" : absl::StrCat(value));
+  };
+  line("id", token.id);
+  line("name", token.name);
+  line("tenant", token.tenant);
+  line("created", FormatDate(token.created));
+  line("state", StateOf(token, now));
+  line("models", limits.models.empty() ? "any" : absl::StrJoin(limits.models, ", "));
+  line("aliases", limits.aliases.empty()
+                      ? "none"
+                      : absl::StrJoin(limits.aliases, ", ", absl::PairFormatter("=")));
+  number("requests per minute", limits.requests_per_minute);
+  number("tokens per minute", limits.tokens_per_minute);
+  number("requests per day", limits.requests_per_day);
+  number("tokens per day", limits.tokens_per_day);
+  number("requests at once", limits.concurrency);
+  line("networks", token.networks.empty() ? "any" : absl::StrJoin(token.networks, ", "));
+  if (token.previous_until && now < *token.previous_until) {
+    line("old secret", "valid until " + FormatDate(*token.previous_until));
+  }
+  return out;
+}
+
+absl::StatusOr<std::string> Change(const TokenCommand& command, Store& store, absl::Time now) {
+  ASSIGN_OR_RETURN(TokenRecord token, Find(store, command.name));
+  RETURN_IF_ERROR(ApplyChange(command.change, now, token));
+  RETURN_IF_ERROR(store.ChangeToken(token));
+  return Show(token, now);
+}
+
+absl::StatusOr<std::string> Rotate(const TokenCommand& command, Store& store, absl::Time now) {
+  ASSIGN_OR_RETURN(const absl::Duration grace, ParseSpan(command.grace));
+  const std::string token = NewToken();
+  RETURN_IF_ERROR(store.RotateToken(command.name, Sha256Hex(token), now + grace));
+  return token + "\n";
+}
+
+absl::StatusOr<std::string> List(const Store& store, absl::Time now) {
   ASSIGN_OR_RETURN(const std::vector<TokenRecord> tokens, store.ListTokens());
   if (tokens.empty()) return "no tokens yet; make one with: spillway token create NAME\n";
   std::string out =
       absl::StrFormat("%-14s %-24s %-24s %-17s %s\n", "ID", "NAME", "TENANT", "CREATED", "STATE");
   for (const TokenRecord& token : tokens) {
-    const std::string state = token.revoked ? "revoked " + FormatDate(*token.revoked) : "live";
     absl::StrAppendFormat(&out, "%-14s %-24s %-24s %-17s %s\n", token.id, token.name, token.tenant,
-                          FormatDate(token.created), state);
+                          FormatDate(token.created), StateOf(token, now));
   }
   return out;
 }
@@ -61,7 +128,15 @@ absl::StatusOr<std::string> RunTokenCommand(const TokenCommand& command, Store& 
     case TokenCommand::Action::kCreate:
       return Create(command, store, now);
     case TokenCommand::Action::kList:
-      return List(store);
+      return List(store, now);
+    case TokenCommand::Action::kShow: {
+      ASSIGN_OR_RETURN(const TokenRecord token, Find(store, command.name));
+      return Show(token, now);
+    }
+    case TokenCommand::Action::kChange:
+      return Change(command, store, now);
+    case TokenCommand::Action::kRotate:
+      return Rotate(command, store, now);
     case TokenCommand::Action::kRevoke:
       RETURN_IF_ERROR(store.RevokeToken(command.name, now));
       return absl::StrCat("revoked ", command.name, "\n");

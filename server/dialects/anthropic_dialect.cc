@@ -73,7 +73,7 @@ std::unique_ptr<HttpOperation> AnthropicDialect::Generate(HttpRequest& request,
   AnthropicRequest& anthropic = std::get<AnthropicRequest>(parsed);
   SetOrigin(request, anthropic.generate);
   std::string model = anthropic.generate.model;
-  if (model.empty()) model = DefaultModelName(context_.router);
+  if (model.empty()) model = DefaultModelName(request, context_.router);
   auto format =
       MakeAnthropicFormat("msg_" + ids_.Next(), std::move(model), anthropic.show_thinking);
   return std::make_unique<SingleAnswer>(std::move(anthropic.generate), anthropic.stream,

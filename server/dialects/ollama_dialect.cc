@@ -101,12 +101,12 @@ void OllamaDialect::AddRoutes(RouteTable& routes) {
     writer.Send(Json(absl::StrCat("{\"version\":\"", kOllamaVersion, "\"}")));
     return nullptr;
   });
-  add("GET", "/api/tags", [this](HttpRequest&, ResponseWriter& writer) {
-    ListModels(writer);
+  add("GET", "/api/tags", [this](HttpRequest& request, ResponseWriter& writer) {
+    ListModels(request, writer);
     return nullptr;
   });
-  add("GET", "/api/ps", [this](HttpRequest&, ResponseWriter& writer) {
-    ListRunning(writer);
+  add("GET", "/api/ps", [this](HttpRequest& request, ResponseWriter& writer) {
+    ListRunning(request, writer);
     return nullptr;
   });
   add("POST", "/api/show", [this](HttpRequest& request, ResponseWriter& writer) {
@@ -137,7 +137,7 @@ void OllamaDialect::Refuse(const HttpRequest& request, std::string_view message,
 std::optional<ModelInfo> OllamaDialect::FindModel(const std::string& name,
                                                   const HttpRequest& request,
                                                   ResponseWriter& writer) const {
-  const std::vector<ModelInfo> models = context_.router.Models();
+  const std::vector<ModelInfo> models = ModelsFor(request, context_.router);
   std::vector<std::string> names;
   for (const ModelInfo& model : models) names.push_back(model.name);
   absl::Status missing = absl::NotFoundError("no model is ready yet");
@@ -223,9 +223,9 @@ std::string OllamaDialect::ModelMembers(const ModelInfo& model) const {
   return out;
 }
 
-void OllamaDialect::ListModels(ResponseWriter& writer) const {
+void OllamaDialect::ListModels(const HttpRequest& request, ResponseWriter& writer) const {
   std::string out = "{\"models\":[";
-  for (const ModelInfo& model : context_.router.Models()) {
+  for (const ModelInfo& model : ModelsFor(request, context_.router)) {
     if (out.back() != '[') out += ',';
     absl::StrAppend(&out, ModelMembers(model), ",\"modified_at\":\"", OllamaTime(model.created),
                     "\"}");
@@ -233,13 +233,13 @@ void OllamaDialect::ListModels(ResponseWriter& writer) const {
   writer.Send(Json(out + "]}"));
 }
 
-void OllamaDialect::ListRunning(ResponseWriter& writer) const {
+void OllamaDialect::ListRunning(const HttpRequest& request, ResponseWriter& writer) const {
   std::set<std::string> ready;
   for (const ReplicaStatus& replica : context_.router.Replicas()) {
     if (replica.ready) ready.insert(replica.model);
   }
   std::string out = "{\"models\":[";
-  for (const ModelInfo& model : context_.router.Models()) {
+  for (const ModelInfo& model : ModelsFor(request, context_.router)) {
     if (!ready.contains(model.name)) continue;
     if (out.back() != '[') out += ',';
     absl::StrAppend(&out, ModelMembers(model), ",\"expires_at\":\"", kNeverExpires,

@@ -35,8 +35,8 @@ class OllamaDialect {
                                           ResponseWriter& writer);
   // `batch`: /api/embed, else /api/embeddings.
   std::unique_ptr<HttpOperation> Embed(bool batch, HttpRequest& request, ResponseWriter& writer);
-  void ListModels(ResponseWriter& writer) const;
-  void ListRunning(ResponseWriter& writer) const;
+  void ListModels(const HttpRequest& request, ResponseWriter& writer) const;
+  void ListRunning(const HttpRequest& request, ResponseWriter& writer) const;
   void Show(HttpRequest& request, ResponseWriter& writer) const;
   void Refuse(const HttpRequest& request, std::string_view message, ResponseWriter& writer) const;
   // The model that `name` means; without one the refusal has been sent.

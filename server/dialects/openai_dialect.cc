@@ -55,14 +55,14 @@ void OpenAiDialect::AddRoutes(RouteTable& routes) {
   routes.Add(
       {"POST", "/v1/embeddings", TokenRule::kAlways,
        [this](HttpRequest& request, ResponseWriter& writer) { return Embed(request, writer); }});
-  routes.Add(
-      {"GET", "/v1/models", TokenRule::kAlways, [this](HttpRequest&, ResponseWriter& writer) {
-         ListModels(writer);
-         return nullptr;
-       }});
+  routes.Add({"GET", "/v1/models", TokenRule::kAlways,
+              [this](HttpRequest& request, ResponseWriter& writer) {
+                ListModels(request, writer);
+                return nullptr;
+              }});
   routes.Add({"GET", "/v1/models/*", TokenRule::kAlways,
               [this](HttpRequest& request, ResponseWriter& writer) {
-                DescribeModel(request.path_rest, writer);
+                DescribeModel(request, writer);
                 return nullptr;
               }});
 }
@@ -86,7 +86,7 @@ std::unique_ptr<HttpOperation> OpenAiDialect::Generate(OpenAiEndpoint endpoint,
   identity.created_s = absl::ToUnixSeconds(clock_.WallNow());
   identity.model = openai.generate.model;
   identity.fingerprint = options_.fingerprint;
-  if (identity.model.empty()) identity.model = DefaultModelName(router_);
+  if (identity.model.empty()) identity.model = DefaultModelName(request, router_);
   return std::make_unique<OpenAiGeneration>(std::move(identity), std::move(openai),
                                             options_.timings, shard_, writer);
 }
@@ -113,11 +113,11 @@ std::unique_ptr<HttpOperation> OpenAiDialect::Embed(HttpRequest& request, Respon
                                               writer);
 }
 
-void OpenAiDialect::ListModels(ResponseWriter& writer) const {
+void OpenAiDialect::ListModels(const HttpRequest& request, ResponseWriter& writer) const {
   HttpResponse response;
   response.body = "{\"object\":\"list\",\"data\":[";
   std::string_view separator;
-  for (const ModelInfo& model : router_.Models()) {
+  for (const ModelInfo& model : ModelsFor(request, router_)) {
     response.body += separator;
     response.body += ModelJson(model);
     separator = ",";
@@ -126,9 +126,10 @@ void OpenAiDialect::ListModels(ResponseWriter& writer) const {
   writer.Send(std::move(response));
 }
 
-void OpenAiDialect::DescribeModel(const std::string& name, ResponseWriter& writer) const {
+void OpenAiDialect::DescribeModel(const HttpRequest& request, ResponseWriter& writer) const {
+  const std::string& name = request.path_rest;
   std::string known;
-  for (const ModelInfo& model : router_.Models()) {
+  for (const ModelInfo& model : ModelsFor(request, router_)) {
     if (model.name == name) {
       HttpResponse response;
       response.body = ModelJson(model);

@@ -38,8 +38,8 @@ class OpenAiDialect {
   std::unique_ptr<HttpOperation> Generate(OpenAiEndpoint endpoint, HttpRequest& request,
                                           ResponseWriter& writer);
   std::unique_ptr<HttpOperation> Embed(HttpRequest& request, ResponseWriter& writer);
-  void ListModels(ResponseWriter& writer) const;
-  void DescribeModel(const std::string& name, ResponseWriter& writer) const;
+  void ListModels(const HttpRequest& request, ResponseWriter& writer) const;
+  void DescribeModel(const HttpRequest& request, ResponseWriter& writer) const;
 
   const OpenAiOptions options_;
   const Router& router_;

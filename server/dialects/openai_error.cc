@@ -29,12 +29,9 @@ OpenAiError ToOpenAiError(const GenerateError& error, std::string_view prompt_pa
   if (error.field == "prompt" || row.openai_code == "context_length_exceeded") {
     out.param = prompt_param;
   }
-  if (row.client_may_retry) {
-    out.retry_after =
-        error.retry_after > absl::ZeroDuration() ? error.retry_after : row.retry_after;
-  } else {
-    out.retry_is_vain = true;
-  }
+  const RetryAdvice advice = AdviseRetry(error);
+  out.retry_after = advice.after;
+  out.retry_is_vain = advice.vain;
   return out;
 }
 

@@ -1,9 +1,18 @@
 #include "server/dialects/request_origin.h"
 
+#include <utility>
+
+#include "router/token_account.h"
+
 namespace spillway {
 
-std::string DefaultModelName(const Router& router) {
-  for (const ModelInfo& model : router.Models()) {
+std::vector<ModelInfo> ModelsFor(const HttpRequest& http, const Router& router) {
+  std::vector<ModelInfo> models = router.Models();
+  return http.account == nullptr ? models : http.account->Visible(std::move(models));
+}
+
+std::string DefaultModelName(const HttpRequest& http, const Router& router) {
+  for (const ModelInfo& model : ModelsFor(http, router)) {
     if (model.embedding_size == 0) return model.name;
   }
   return "";

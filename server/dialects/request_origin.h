@@ -1,6 +1,7 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 #include "router/request_observer.h"
 #include "router/router.h"
@@ -15,11 +16,15 @@ void SetOrigin(const HttpRequest& http, Request& request) {
   request.request_id = http.request_id;
   request.tenant = http.tenant;
   request.token_name = http.token_name;
+  request.account = http.account;
   request.traceparent = http.traceparent;
 }
 
+// The models that its token may use, by the names that it may use for them.
+std::vector<ModelInfo> ModelsFor(const HttpRequest& http, const Router& router);
+
 // The model that a request to generate goes to when it names none; empty while there is none.
-std::string DefaultModelName(const Router& router);
+std::string DefaultModelName(const HttpRequest& http, const Router& router);
 
 // Tells of a request that was refused as it came and so never reached the router. `observer` may be
 // null.

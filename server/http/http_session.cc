@@ -145,6 +145,7 @@ void HttpSession::BeginAnswering() {
   phase_ = Phase::kNone;
   route_ = request_ ? request_->route : "none";
   status_ = 0;
+  add_headers_ = nullptr;
   wake_at_ = absl::InfiniteFuture();
 }
 
@@ -152,6 +153,7 @@ void HttpSession::Answer() {
   BeginAnswering();
   began_ = Now();
   request_->body = reader_->body();
+  add_headers_ = std::move(request_->add_headers);
   std::unique_ptr<HttpOperation> operation = thread_.handler->Handle(*request_, *this);
   CHECK(operation != nullptr || phase_ == Phase::kEnded);
   operation_ = std::move(operation);
@@ -180,6 +182,7 @@ void HttpSession::Send(HttpResponse response) {
   status_ = response.status;
   ResponseHead head = MakeHead(response.status, response.content_type);
   head.body_bytes = response.body.size();
+  if (add_headers_) add_headers_(response.headers);
   buffer_.SendWhole(FormatHead(head, response.headers),
                     head_only_ ? std::string_view() : response.body);
   CountUnsent();
@@ -195,7 +198,13 @@ void HttpSession::BeginStream(std::string_view content_type,
   if (framing_ == BodyFraming::kUntilClose) keep_alive_ = false;
   ResponseHead head = MakeHead(200, content_type);
   head.framing = framing_;
-  buffer_.BeginStream(FormatHead(head, headers), framing_);
+  if (!add_headers_) {
+    buffer_.BeginStream(FormatHead(head, headers), framing_);
+    return;
+  }
+  std::vector<HttpHeader> more = headers;
+  add_headers_(more);
+  buffer_.BeginStream(FormatHead(head, more), framing_);
 }
 
 void HttpSession::Write(std::string_view events) {

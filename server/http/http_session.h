@@ -151,6 +151,7 @@ class HttpSession final : public ResponseWriter {
   BodyFraming framing_ = BodyFraming::kLength;
   std::string_view route_;
   std::string request_id_;
+  std::function<void(std::vector<HttpHeader>&)> add_headers_;  // as HttpRequest has it
   int status_ = 0;
   int http_version_ = 11;
   bool head_only_ = false;

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -10,6 +11,8 @@
 #include "absl/time/time.h"
 
 namespace spillway {
+
+class TokenAccount;
 
 // The seam between the HTTP server and what answers: plain types, so that dialects are tested
 // without sockets and know nothing of the server's library.
@@ -40,10 +43,13 @@ struct HttpRequest {
   ListenerTraits listener;
 
   // Filled in by RouteTable when it admits the request.
-  std::string_view route = "none";  // its label in metrics; a string that lives for ever
-  std::string path_rest;            // what a route's trailing "*" matched, percent-decoded
-  std::string tenant;               // whose token it was; empty where none was needed
-  std::string token_name;           // which of theirs
+  std::string_view route = "none";        // its label in metrics; a string that lives for ever
+  std::string path_rest;                  // what a route's trailing "*" matched, percent-decoded
+  std::string tenant;                     // whose token it was; empty where none was needed
+  std::string token_name;                 // which of theirs
+  std::shared_ptr<TokenAccount> account;  // of that token; null: nothing limits it
+  // Adds to the head of whatever answer this request gets, when that is written; may be empty.
+  std::function<void(std::vector<HttpHeader>&)> add_headers;
 
   // The first header of that name, in any case; nullopt when there is none.
   std::optional<std::string_view> Header(std::string_view name) const;

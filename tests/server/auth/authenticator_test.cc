@@ -7,6 +7,7 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "server/auth/token.h"
+#include "tests/support/manual_clock.h"
 #include "tests/support/socket_dir.h"
 
 namespace spillway {
@@ -57,7 +58,8 @@ TEST(TokenTest, HashesAreReadFromAFile) {
 }
 
 TEST(AuthenticatorTest, FixedTokensCanBeReplaced) {
-  Authenticator authenticator({Sha256Hex("old")});
+  ManualClock clock;
+  Authenticator authenticator({Sha256Hex("old")}, clock);
   EXPECT_TRUE(authenticator.Check("old").has_value());
   authenticator.Update({Record("stored", "alice")});
   authenticator.SetFixed({Sha256Hex("new")});
@@ -67,7 +69,8 @@ TEST(AuthenticatorTest, FixedTokensCanBeReplaced) {
 }
 
 TEST(AuthenticatorTest, FindsTheTenantOfAToken) {
-  Authenticator authenticator({});
+  ManualClock clock;
+  Authenticator authenticator({}, clock);
   EXPECT_TRUE(authenticator.empty());
   std::vector<TokenRecord> tokens;
   for (int i = 0; i < 100; ++i) {
@@ -87,7 +90,8 @@ TEST(AuthenticatorTest, FindsTheTenantOfAToken) {
 }
 
 TEST(AuthenticatorTest, RevocationTakesEffectWithTheUpdate) {
-  Authenticator authenticator({});
+  ManualClock clock;
+  Authenticator authenticator({}, clock);
   TokenRecord record = Record("a", "alice");
   authenticator.Update({record});
   EXPECT_TRUE(authenticator.Check("a").has_value());
@@ -96,10 +100,40 @@ TEST(AuthenticatorTest, RevocationTakesEffectWithTheUpdate) {
   EXPECT_FALSE(authenticator.Check("a").has_value());
 }
 
+TEST(AuthenticatorTest, ATokenKeepsItsAccountWhenItChanges) {
+  ManualClock clock;
+  Authenticator authenticator({}, clock);
+  TokenRecord token = MakeTokenRecord("secret", "laptop", "alice", absl::UnixEpoch());
+  token.limits.requests_per_minute = 1;
+  authenticator.Update({token});
+  const auto account = authenticator.Check("secret")->account;
+  QuotaReservation reservation;
+  EXPECT_EQ(account->Reserve({}, reservation), std::nullopt);
+  EXPECT_NE(account->Reserve({}, reservation), std::nullopt);
+  token.limits.requests_per_minute = 2;
+  authenticator.Update({token});
+  EXPECT_EQ(authenticator.Check("secret")->account, account);
+  EXPECT_EQ(account->Reserve({}, reservation), std::nullopt);
+  EXPECT_NE(account->Reserve({}, reservation), std::nullopt);
+}
+
+TEST(AuthenticatorTest, BothSecretsOfARotatedTokenAreOneToken) {
+  ManualClock clock;
+  Authenticator authenticator({}, clock);
+  TokenRecord token = MakeTokenRecord("new", "laptop", "alice", absl::UnixEpoch());
+  token.previous_sha256_hex = Sha256Hex("old");
+  token.previous_until = absl::FromUnixSeconds(50);
+  authenticator.Update({token});
+  EXPECT_EQ(authenticator.Check("old")->account, authenticator.Check("new")->account);
+  EXPECT_EQ(authenticator.Check("old")->expires, absl::FromUnixSeconds(50));
+  EXPECT_EQ(authenticator.Check("new")->expires, std::nullopt);
+}
+
 TEST(AuthenticatorTest, FixedHashesOutliveUpdates) {
   std::string upper = Sha256Hex("dev");
   for (char& c : upper) c = static_cast<char>(std::toupper(static_cast<unsigned char>(c)));
-  Authenticator authenticator({upper});
+  ManualClock clock;
+  Authenticator authenticator({upper}, clock);
   authenticator.Update({Record("a", "alice")});
   const std::optional<Tenant> tenant = authenticator.Check("dev");
   ASSERT_TRUE(tenant.has_value());

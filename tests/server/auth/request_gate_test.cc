@@ -41,9 +41,9 @@ class RequestGateTest : public ::testing::Test {
   static constexpr ListenerTraits kLocal = {.token_required = false, .loopback = true};
   static constexpr ListenerTraits kOpen = {.token_required = false, .loopback = false};
 
-  Authenticator authenticator_{{}};
-  FailureLimiter failures_{{.failures_per_minute = 5}};
   ManualClock clock_;
+  Authenticator authenticator_{{}, clock_};
+  FailureLimiter failures_{{.failures_per_minute = 5}};
   RequestGate gate_ = MakeRequestGate(
       authenticator_, failures_, clock_,
       [](int status, std::string_view code, std::string_view message) {
@@ -55,6 +55,46 @@ class RequestGateTest : public ::testing::Test {
   std::string body_;
   std::vector<HttpHeader> headers_;
 };
+
+TEST_F(RequestGateTest, ATokenThatHasExpiredSaysSo) {
+  TokenRecord token = MakeTokenRecord("secret", "laptop", "alice", absl::UnixEpoch());
+  token.expires = clock_.WallNow() + absl::Seconds(1);
+  authenticator_.Update({token});
+  EXPECT_EQ(Status(kWithToken, {{"authorization", "Bearer secret"}}), 0);
+  clock_.Advance(absl::Seconds(1));
+  EXPECT_EQ(Status(kWithToken, {{"authorization", "Bearer secret"}}), 401);
+  EXPECT_THAT(body_, HasSubstr("was valid until 2023-11-14 22:13 UTC"));
+}
+
+TEST_F(RequestGateTest, ATokenStaysInItsNetworks) {
+  TokenRecord token = MakeTokenRecord("secret", "laptop", "alice", absl::UnixEpoch());
+  token.networks = {"10.0.0.0/8"};
+  authenticator_.Update({token});
+  const Headers headers = {{"authorization", "Bearer secret"}};
+  EXPECT_EQ(Status(kPublic, headers, TokenRule::kAlways, "10.1.2.3"), 0);
+  EXPECT_EQ(Status(kPublic, headers, TokenRule::kAlways, "11.1.2.3"), 403);
+  EXPECT_THAT(body_, HasSubstr("network_not_allowed: token \"laptop\" may not be used from 11."));
+}
+
+TEST_F(RequestGateTest, AnswersTellWhatIsLeftOfALimit) {
+  TokenRecord token = MakeTokenRecord("secret", "laptop", "alice", absl::UnixEpoch());
+  authenticator_.Update({token});
+  EXPECT_EQ(Status(kWithToken, {{"authorization", "Bearer secret"}}), 0);
+  EXPECT_FALSE(request_.add_headers);
+  token.limits = {.requests_per_minute = 60, .tokens_per_minute = 1000};
+  authenticator_.Update({token});
+  EXPECT_EQ(Status(kWithToken, {{"authorization", "Bearer secret"}}), 0);
+  QuotaReservation reservation;
+  ASSERT_EQ(request_.account->Reserve({.prompt_tokens = 250}, reservation), std::nullopt);
+  std::vector<HttpHeader> headers;
+  request_.add_headers(headers);
+  std::string told;
+  for (const HttpHeader& header : headers) told += header.name + "=" + header.value + " ";
+  EXPECT_EQ(told,
+            "x-ratelimit-limit-requests=60 x-ratelimit-remaining-requests=59 "
+            "x-ratelimit-reset-requests=1m1s x-ratelimit-limit-tokens=1000 "
+            "x-ratelimit-remaining-tokens=750 x-ratelimit-reset-tokens=1m1s ");
+}
 
 TEST_F(RequestGateTest, TakesTheTokenAsClientsSendIt) {
   EXPECT_EQ(Status(kWithToken, {{"authorization", "Bearer secret"}}), 0);

@@ -158,5 +158,57 @@ TEST_F(SqliteStoreTest, FileThatIsNoStore) {
             absl::StatusCode::kUnavailable);
 }
 
+TEST_F(SqliteStoreTest, LimitsSurviveARestartAndCanBeChanged) {
+  TokenRecord token = Token("a");
+  token.limits = {.models = {"m1", "m2"},
+                  .aliases = {{"gpt-4", "m1"}},
+                  .requests_per_minute = 1,
+                  .tokens_per_minute = 2,
+                  .requests_per_day = 3,
+                  .tokens_per_day = 4,
+                  .concurrency = 5};
+  token.networks = {"10.0.0.0/8"};
+  token.expires = absl::FromUnixSeconds(7000);
+  ASSERT_TRUE(Open()->AddToken(token).ok());
+  auto store = Open();
+  EXPECT_EQ(store->ListTokens()->at(0).limits, token.limits);
+  EXPECT_EQ(store->ListTokens()->at(0).networks, token.networks);
+  EXPECT_EQ(store->ListTokens()->at(0).expires, token.expires);
+  token.limits.tokens_per_day = 0;
+  token.expires.reset();
+  ASSERT_TRUE(store->ChangeToken(token).ok());
+  EXPECT_EQ(store->ListTokens()->at(0).limits, token.limits);
+  EXPECT_EQ(store->ListTokens()->at(0).expires, std::nullopt);
+  EXPECT_EQ(store->ListTokens()->at(0).sha256_hex, token.sha256_hex);
+  ASSERT_TRUE(store->RevokeToken("a", absl::UnixEpoch()).ok());
+  EXPECT_EQ(store->ChangeToken(token).code(), absl::StatusCode::kNotFound);
+}
+
+TEST_F(SqliteStoreTest, ARotatedTokenKeepsItsOldSecretForAWhile) {
+  auto store = Open();
+  const TokenRecord token = Token("a");
+  ASSERT_TRUE(store->AddToken(token).ok());
+  ASSERT_TRUE(store->RotateToken("a", Sha256Hex("new"), absl::FromUnixSeconds(9)).ok());
+  const TokenRecord rotated = store->ListTokens()->at(0);
+  EXPECT_EQ(rotated.sha256_hex, Sha256Hex("new"));
+  EXPECT_EQ(rotated.previous_sha256_hex, token.sha256_hex);
+  EXPECT_EQ(rotated.previous_until, absl::FromUnixSeconds(9));
+  EXPECT_EQ(store->RotateToken("b", Sha256Hex("x"), absl::UnixEpoch()).code(),
+            absl::StatusCode::kNotFound);
+}
+
+// The first version had tokens without limits.
+TEST_F(SqliteStoreTest, TakesOverAStoreOfTheFirstVersion) {
+  Sql("CREATE TABLE schema_version (version INTEGER NOT NULL);"
+      "INSERT INTO schema_version VALUES (1);"
+      "CREATE TABLE tokens (id TEXT PRIMARY KEY, name TEXT NOT NULL, tenant TEXT NOT NULL,"
+      " sha256_hex TEXT NOT NULL UNIQUE, created_ms INTEGER NOT NULL, revoked_ms INTEGER);"
+      "INSERT INTO tokens VALUES ('tok_1', 'old', 't', 'ab', 1000, NULL);");
+  EXPECT_EQ(Open()->ListTokens()->at(0).name, "old");
+  const TokenRecord token = Open()->ListTokens()->at(0);
+  EXPECT_EQ(token.limits, TokenLimits());
+  EXPECT_EQ(token.expires, std::nullopt);
+}
+
 }  // namespace
 }  // namespace spillway

@@ -165,6 +165,25 @@ TEST(CommandLineTest, ModelsHaveDifferentNames) {
             "c");
 }
 
+TEST(CommandLineTest, TokenLimitsThatAreNotGivenStayAsTheyAre) {
+  const auto change = std::get<TokenCommand>(
+      Parse({"token", "change", "ci", "--model", "a", "--model", "b", "--alias", "gpt-4=a",
+             "--tokens-per-day", "0", "--expires", "30d", "--network", "10.0.0.0/8"}));
+  EXPECT_EQ(change.action, TokenCommand::Action::kChange);
+  EXPECT_THAT(*change.change.models, ElementsAre("a", "b"));
+  EXPECT_THAT(*change.change.aliases, ElementsAre("gpt-4=a"));
+  EXPECT_EQ(change.change.tokens_per_day, 0);
+  EXPECT_EQ(change.change.expires, "30d");
+  EXPECT_EQ(change.change.requests_per_minute, std::nullopt);
+  const auto create = std::get<TokenCommand>(Parse({"token", "create", "x"}));
+  EXPECT_EQ(create.change.models, std::nullopt);
+  EXPECT_EQ(create.change.expires, std::nullopt);
+  const auto rotate = std::get<TokenCommand>(Parse({"token", "rotate", "ci", "--grace", "1h"}));
+  EXPECT_EQ(rotate.action, TokenCommand::Action::kRotate);
+  EXPECT_EQ(rotate.grace, "1h");
+  EXPECT_EQ(std::get<Exit>(Parse({"token", "create", "x", "--concurrency", "-1"})).code, 105);
+}
+
 TEST(CommandLineTest, TokenCommands) {
   const auto create = std::get<TokenCommand>(Parse({"token", "create", "laptop"}));
   EXPECT_EQ(create.action, TokenCommand::Action::kCreate);

@@ -13,6 +13,7 @@
 namespace spillway {
 namespace {
 
+using ::testing::AllOf;
 using ::testing::HasSubstr;
 using ::testing::Not;
 
@@ -58,6 +59,65 @@ TEST_F(TokenCommandsTest, MistakesAreErrors) {
   EXPECT_EQ(Run(TokenCommand::Action::kCreate, "a").status().code(),
             absl::StatusCode::kAlreadyExists);
   EXPECT_EQ(Run(TokenCommand::Action::kRevoke, "b").status().code(), absl::StatusCode::kNotFound);
+}
+
+TEST_F(TokenCommandsTest, LimitsAreSetShownAndChanged) {
+  TokenCommand command = {.action = TokenCommand::Action::kCreate,
+                          .name = "ci",
+                          .tenant = "t",
+                          .data_folder = "",
+                          .change = {.models = {{"big"}},
+                                     .aliases = {{"gpt-4=big"}},
+                                     .networks = {{"10.0.0.0/8"}},
+                                     .expires = "30d",
+                                     .requests_per_minute = 60,
+                                     .concurrency = 4}};
+  const absl::Time now = absl::FromUnixSeconds(1000);
+  ASSERT_TRUE(RunTokenCommand(command, *store_, now).ok());
+  const TokenRecord token = store_->ListTokens()->at(0);
+  EXPECT_EQ(token.limits.aliases.at("gpt-4"), "big");
+  EXPECT_EQ(token.expires, now + absl::Hours(30 * 24));
+  EXPECT_THAT(*Run(TokenCommand::Action::kShow, "ci"),
+              AllOf(HasSubstr("gpt-4=big"), HasSubstr("requests per minute  60\n"),
+                    HasSubstr("tokens per day       no limit\n"), HasSubstr("10.0.0.0/8")));
+  command.action = TokenCommand::Action::kChange;
+  command.change = {.models = {{"any"}}, .expires = "never", .requests_per_minute = 0};
+  EXPECT_THAT(
+      *RunTokenCommand(command, *store_, now),
+      AllOf(HasSubstr("requests per minute  no limit\n"), HasSubstr("models               any\n"),
+            HasSubstr("requests at once     4\n"), HasSubstr("state                live\n")));
+  EXPECT_THAT(Run(TokenCommand::Action::kShow, "nobody").status().message(),
+              HasSubstr("no token has the id or name \"nobody\""));
+}
+
+TEST_F(TokenCommandsTest, MistakesInLimitsAreErrorsAndChangeNothing) {
+  ASSERT_TRUE(Run(TokenCommand::Action::kCreate, "ci").ok());
+  for (const TokenChange& change :
+       {TokenChange{.models = {{"two words"}}}, TokenChange{.models = {{"any", "big"}}},
+        TokenChange{.aliases = {{"gpt-4"}}}, TokenChange{.aliases = {{"a=b", "a=c"}}},
+        TokenChange{.networks = {{"10.0.0.1/8"}}}, TokenChange{.expires = "soon"},
+        TokenChange{.expires = "-1h"}, TokenChange{.expires = "40000000h"},
+        TokenChange{.models = std::vector<std::string>(300, "m")}}) {
+    TokenCommand command = {.action = TokenCommand::Action::kChange,
+                            .name = "ci",
+                            .tenant = "",
+                            .data_folder = "",
+                            .change = change};
+    EXPECT_EQ(RunTokenCommand(command, *store_, absl::UnixEpoch()).status().code(),
+              absl::StatusCode::kInvalidArgument);
+  }
+  EXPECT_EQ(store_->ListTokens()->at(0).limits, TokenLimits());
+}
+
+TEST_F(TokenCommandsTest, ARotatedTokenHasANewSecret) {
+  const std::string first = *Run(TokenCommand::Action::kCreate, "ci");
+  const std::string second = *Run(TokenCommand::Action::kRotate, "ci");
+  EXPECT_NE(first, second);
+  const TokenRecord token = store_->ListTokens()->at(0);
+  EXPECT_EQ(token.sha256_hex, Sha256Hex(second.substr(0, second.size() - 1)));
+  EXPECT_EQ(token.previous_sha256_hex, Sha256Hex(first.substr(0, first.size() - 1)));
+  EXPECT_EQ(token.previous_until, absl::FromUnixSeconds(1000) + absl::Hours(24));
+  EXPECT_THAT(*Run(TokenCommand::Action::kShow, "ci"), HasSubstr("old secret"));
 }
 
 TEST_F(TokenCommandsTest, DataFolderIsForItsOwner) {
