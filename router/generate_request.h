@@ -42,6 +42,34 @@ struct SamplingOptions {
 // A chat, a text, or token ids.
 using PromptSource = std::variant<ChatPrompt, std::string, std::vector<int32_t>>;
 
+// What the answer to a chat with tools may do with them.
+struct ToolUse {
+  enum class Choice {
+    kAuto,      // text, calls, or both
+    kRequired,  // calls, and nothing else
+    kNamed,     // one call, of the tool `name`
+  };
+  Choice choice = Choice::kAuto;
+  std::string name = {};
+  bool one_call = false;  // the answer ends with its first call
+};
+
+// What the content must be: tokens that would lead elsewhere are not sampled.
+struct OutputConstraint {
+  enum class Kind {
+    kJsonSchema,     // `text`: a JSON text that the schema, itself JSON text, accepts
+    kJsonObject,     // any JSON object
+    kRegex,          // `text`: matched as a whole
+    kChoice,         // one of `choices`
+    kGrammar,        // `text`: EBNF, as GBNF has it, with the rule `root`
+    kStructuralTag,  // `text`: XGrammar's, JSON text
+  };
+  Kind kind = Kind::kJsonObject;
+  std::string text = {};
+  std::vector<std::string> choices = {};
+  std::string field = {};  // of the request, where this comes from: a refusal names it
+};
+
 struct GenerateRequest {
   std::string request_id;
   std::string model;       // as the client wrote it; empty: the default service
@@ -60,10 +88,12 @@ struct GenerateRequest {
   bool echo = false;  // the content begins with the prompt
   // Log-probabilities of the prompt's tokens, too; as SamplingOptions::top_logprobs.
   int32_t prompt_logprobs = -1;
-  bool inline_reasoning = false;  // reasoning stays in the content, with its markers
-  bool prompt_only = false;       // no output: new_tokens_max isn't used
-  int32_t choices = 1;            // n
-  int32_t priority = 0;           // higher first
+  bool inline_reasoning = false;         // reasoning stays in the content, with its markers
+  std::optional<ToolUse> tool_use = {};  // none: calls of tools aren't looked for
+  std::optional<OutputConstraint> constraint = {};
+  bool prompt_only = false;                           // no output: new_tokens_max isn't used
+  int32_t choices = 1;                                // n
+  int32_t priority = 0;                               // higher first
   absl::Duration timeout = absl::InfiniteDuration();  // to the end of the answer
 };
 
@@ -86,6 +116,13 @@ struct TokenLogprobs {
   uint64_t content_begin = 0;
 };
 
+// More of a call of a tool.
+struct ToolCallPiece {
+  int32_t index = 0;           // 0 is the choice's first call
+  std::string name = {};       // with the call's first delta, and no other
+  std::string arguments = {};  // the next bytes, whole characters, of a JSON object's text
+};
+
 // The next piece of one choice's output. Settled: none of it is ever taken back.
 struct OutputDelta {
   std::string content;  // whole UTF-8 characters
@@ -96,8 +133,11 @@ struct OutputDelta {
   std::string reasoning = {};
   // How many of the choice's first tokens are known to hold none of its content.
   int32_t reasoning_tokens = 0;
+  std::vector<ToolCallPiece> tool_calls = {};
 
-  bool empty() const { return content.empty() && reasoning.empty() && logprobs.empty(); }
+  bool empty() const {
+    return content.empty() && reasoning.empty() && logprobs.empty() && tool_calls.empty();
+  }
 };
 
 enum class FinishReason { kStop, kLength };

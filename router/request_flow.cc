@@ -142,6 +142,11 @@ void RequestFlow::OnDelta(SequenceRef sequence, OutputDelta delta,
   choice->held.content += delta.content;
   choice->held.reasoning += delta.reasoning;
   choice->held.reasoning_tokens = choice->reasoning_tokens;
+  for (ToolCallPiece& call : delta.tool_calls) {
+    if (!call.name.empty()) ++choice->tool_calls;
+    choice->tool_argument_bytes += call.arguments.size();
+    choice->held.tool_calls.push_back(std::move(call));
+  }
   choice->logprob_count += static_cast<int32_t>(delta.logprobs.size());
   std::move(delta.logprobs.begin(), delta.logprobs.end(),
             std::back_inserter(choice->unsettled_logprobs));

@@ -44,7 +44,7 @@ struct ChooseReplicaAction {
   std::vector<int32_t> choices;  // all of the request at first; one at a resubmission
 };
 // Send the sequence. What a resumed one needs is in resumed_token_ids(), content_bytes(),
-// reasoning_bytes() and logprob_count().
+// reasoning_bytes(), logprob_count(), tool_calls() and tool_argument_bytes().
 struct SubmitAction {
   SequenceRef sequence;
   ReplicaKey replica;
@@ -176,6 +176,8 @@ class RequestFlow {
   uint64_t content_bytes(int32_t choice) const { return At(choice).content_bytes; }
   uint64_t reasoning_bytes(int32_t choice) const { return At(choice).reasoning_bytes; }
   int32_t logprob_count(int32_t choice) const { return At(choice).logprob_count; }
+  int32_t tool_calls(int32_t choice) const { return At(choice).tool_calls; }
+  uint64_t tool_argument_bytes(int32_t choice) const { return At(choice).tool_argument_bytes; }
   // Of all finished choices; the prompt is counted once.
   const Usage& total_usage() const { return total_usage_; }
   int64_t ignored_events() const { return ignored_events_; }
@@ -197,12 +199,14 @@ class RequestFlow {
     std::vector<ReplicaKey> excluded;
     std::optional<GenerateError> setback;  // why it left its last replica
     bool accepted_once = false;
-    std::optional<int32_t> started;  // cached tokens; kept until EmitStarted
-    std::vector<int32_t> token_ids;  // so far; empty when not resumable
-    uint64_t content_bytes = 0;      // of text so far, emitted or held back here
-    uint64_t reasoning_bytes = 0;    // likewise
-    int32_t logprob_count = 0;       // so far, those of the prompt among them
-    OutputDelta held;                // not emitted before EmitStarted
+    std::optional<int32_t> started;    // cached tokens; kept until EmitStarted
+    std::vector<int32_t> token_ids;    // so far; empty when not resumable
+    uint64_t content_bytes = 0;        // of text so far, emitted or held back here
+    uint64_t reasoning_bytes = 0;      // likewise
+    int32_t logprob_count = 0;         // so far, those of the prompt among them
+    int32_t tool_calls = 0;            // that have begun so far
+    uint64_t tool_argument_bytes = 0;  // of all of them together
+    OutputDelta held;                  // not emitted before EmitStarted
     // Of tokens whose text a worker holds back. Kept here, since after a resume no worker tells
     // them again.
     std::vector<TokenLogprobs> unsettled_logprobs;

@@ -262,7 +262,9 @@ std::vector<ModelInfo> RouterImpl::Models() const {
                       .numerics_ids = {status.numerics_id},
                       .embedding_size = status.embedding_size,
                       .content_hash = status.model_hash,
-                      .architecture = status.architecture});
+                      .architecture = status.architecture,
+                      .takes_tools = status.takes_tools,
+                      .has_reasoning = status.has_reasoning});
   }
   return models;
 }

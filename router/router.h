@@ -106,6 +106,8 @@ struct ModelInfo {
   // Of its first replica's file, both empty until it has answered.
   std::string content_hash = {};
   std::string architecture = {};
+  bool takes_tools = false;    // its chat template shows the model a request's tools
+  bool has_reasoning = false;  // its chat template marks what the model thinks
 };
 
 struct ReplicaStatus {

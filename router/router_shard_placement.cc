@@ -88,16 +88,19 @@ void RouterShardImpl::SubmitSequence(Request& request, const SubmitAction& actio
   const absl::Time now = clock_.Now();
   absl::Status sent = absl::UnavailableError("the worker was removed");
   if (upstream != nullptr) {
-    sent = upstream->Submit(action.replica.attachment, sequence_id,
-                            {.request = request.request,
-                             .seed = action.seed,
-                             .template_time_unix_s = request.template_time_unix_s,
-                             .time_left = request.deadline - now,
-                             .resumed_token_ids = request.flow.resumed_token_ids(choice),
-                             .resumed_content_bytes = request.flow.content_bytes(choice),
-                             .resumed_reasoning_bytes = request.flow.reasoning_bytes(choice),
-                             .resumed_logprobs = request.flow.logprob_count(choice),
-                             .prompt_tokens_estimate = PromptTokensEstimate(request.prompt_bytes)});
+    sent =
+        upstream->Submit(action.replica.attachment, sequence_id,
+                         {.request = request.request,
+                          .seed = action.seed,
+                          .template_time_unix_s = request.template_time_unix_s,
+                          .time_left = request.deadline - now,
+                          .resumed_token_ids = request.flow.resumed_token_ids(choice),
+                          .resumed_content_bytes = request.flow.content_bytes(choice),
+                          .resumed_reasoning_bytes = request.flow.reasoning_bytes(choice),
+                          .resumed_logprobs = request.flow.logprob_count(choice),
+                          .resumed_tool_calls = request.flow.tool_calls(choice),
+                          .resumed_tool_argument_bytes = request.flow.tool_argument_bytes(choice),
+                          .prompt_tokens_estimate = PromptTokensEstimate(request.prompt_bytes)});
   }
   if (sent.ok()) return;
   const std::string_view reason = KnownReason(sent.code(), "");

@@ -56,6 +56,8 @@ struct SequenceSubmission {
   uint64_t resumed_content_bytes = 0;
   uint64_t resumed_reasoning_bytes = 0;
   int32_t resumed_logprobs = 0;
+  int32_t resumed_tool_calls = 0;
+  uint64_t resumed_tool_argument_bytes = 0;
   int64_t prompt_tokens_estimate = 0;
 };
 

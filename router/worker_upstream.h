@@ -54,6 +54,8 @@ struct UpstreamStatus {
   std::string architecture;
   int32_t context_tokens_max = 0;
   int32_t embedding_size = 0;  // numbers in a vector; 0: it makes none
+  bool takes_tools = false;
+  bool has_reasoning = false;
 };
 
 // The client of one worker over gRPC: carries out what its UpstreamLink decides (describe, attach,

@@ -55,6 +55,8 @@ void UpstreamLink::OnDescribed(const wire::WorkerDescription& description, absl:
   status_.architecture = description.architecture();
   status_.context_tokens_max = description.context_tokens_max();
   status_.embedding_size = description.embedding_size();
+  status_.takes_tools = !description.tool_format().empty();
+  status_.has_reasoning = description.has_reasoning();
   ReplicaSnapshot& snapshot = status_.snapshot;
   snapshot.generates = Generates(description);
   snapshot.embed_inputs_max = std::max(0, description.embed_inputs_max());

@@ -51,6 +51,38 @@ void SetSampling(const SamplingOptions& options, uint64_t seed, wire::SamplingPa
   if (options.top_logprobs >= 0) out.set_top_logprobs(options.top_logprobs);
 }
 
+void SetConstraint(const OutputConstraint& constraint, wire::Constraint& out) {
+  out.set_field(constraint.field);
+  switch (constraint.kind) {
+    case OutputConstraint::Kind::kJsonSchema:
+      return out.set_json_schema(constraint.text);
+    case OutputConstraint::Kind::kJsonObject:
+      return out.set_json_object(true);
+    case OutputConstraint::Kind::kRegex:
+      return out.set_regex(constraint.text);
+    case OutputConstraint::Kind::kChoice:
+      out.mutable_choice()->mutable_texts()->Add(constraint.choices.begin(),
+                                                 constraint.choices.end());
+      return;
+    case OutputConstraint::Kind::kGrammar:
+      return out.set_grammar(constraint.text);
+    case OutputConstraint::Kind::kStructuralTag:
+      return out.set_structural_tag(constraint.text);
+  }
+}
+
+wire::ToolUse::Choice ToWire(ToolUse::Choice choice) {
+  switch (choice) {
+    case ToolUse::Choice::kAuto:
+      return wire::ToolUse::CHOICE_AUTO;
+    case ToolUse::Choice::kRequired:
+      return wire::ToolUse::CHOICE_REQUIRED;
+    case ToolUse::Choice::kNamed:
+      return wire::ToolUse::CHOICE_NAMED;
+  }
+  return wire::ToolUse::CHOICE_AUTO;
+}
+
 GenerateError MakeError(absl::StatusCode code, std::string_view reason,
                         const std::string& message) {
   return {.status = absl::Status(code, message), .reason = std::string(KnownReason(code, reason))};
@@ -121,6 +153,17 @@ wire::GenerateSpec ToGenerateSpec(const SequenceSubmission& submission) {
     spec.mutable_sampling()->set_prompt_logprobs(request.prompt_logprobs);
   }
   spec.set_resumed_logprobs(submission.resumed_logprobs);
+  if (request.tool_use.has_value()) {
+    wire::ToolUse& use = *spec.mutable_tool_use();
+    use.set_choice(ToWire(request.tool_use->choice));
+    use.set_name(request.tool_use->name);
+    use.set_one_call(request.tool_use->one_call);
+  }
+  if (request.constraint.has_value())
+    SetConstraint(*request.constraint, *spec.mutable_constraint());
+  spec.set_resumed_tool_calls(submission.resumed_tool_calls);
+  spec.set_resumed_tool_argument_bytes(
+      static_cast<int64_t>(submission.resumed_tool_argument_bytes));
   return spec;
 }
 
@@ -160,6 +203,11 @@ std::optional<UpstreamEvent> FromSequenceEvent(wire::SequenceEvent& event) {
                          .token_ids = {delta.token_ids().begin(), delta.token_ids().end()}};
       for (wire::TokenLogprobs& logprobs : *delta.mutable_logprobs()) {
         what.output.logprobs.push_back(FromTokenLogprobs(logprobs));
+      }
+      for (wire::ToolCallDelta& call : *delta.mutable_tool_calls()) {
+        what.output.tool_calls.push_back({.index = call.index(),
+                                          .name = std::move(*call.mutable_name()),
+                                          .arguments = std::move(*call.mutable_arguments())});
       }
       out.what = std::move(what);
       return out;

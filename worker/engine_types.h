@@ -14,6 +14,7 @@
 #include "worker/sampling/sampling_params.h"
 #include "worker/text/output_parser.h"
 #include "worker/text/reasoning_format.h"
+#include "worker/text/tool_call_format.h"
 
 // What goes into the engine loop and what comes out: the worker's own words, free of the wire's.
 
@@ -29,7 +30,11 @@ struct EngineRequest {
   // Of the resumed tokens' text, what the client already has.
   int64_t resumed_reasoning_bytes = 0;
   int64_t resumed_content_bytes = 0;
+  // Likewise of its calls of tools: how many it has, begun at least, and of their arguments.
+  int32_t resumed_tool_calls = 0;
+  int64_t resumed_tool_argument_bytes = 0;
   ReasoningStart reasoning{};  // how the output marks its reasoning, if it does
+  ToolCallStart tools{};       // how it calls tools, if that is wanted
   SamplingParams sampling;
   // The content begins with the prompt: as `prompt_text` has it, or as its ids read if that is
   // empty.

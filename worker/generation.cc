@@ -21,7 +21,7 @@ void DropWhatIsTold(size_t new_from, int64_t told, int64_t& bytes, std::string& 
 Generation::Generation(EngineRequest request, const Tokenizer& tokenizer)
     : request_(std::move(request)),
       tokenizer_(tokenizer),
-      text_(tokenizer, request_.stop_strings, OutputParser(request_.reasoning)) {
+      text_(tokenizer, request_.stop_strings, OutputParser(request_.reasoning, request_.tools)) {
   CHECK(!request_.prompt.empty());
   CHECK(request_.new_tokens_max > 0);
   tokens_.reserve(request_.prompt.size() +
@@ -71,11 +71,23 @@ int64_t Generation::EchoBeginOf(int32_t index) const {
 std::optional<EndReason> Generation::OnToken(TokenId token, OutputText& text) {
   const size_t reasoning_before = text.reasoning.size();
   const size_t content_before = text.content.size();
+  const size_t calls_before = text.tool_calls.size();
   const std::optional<EndReason> end = AddToken(token, text);
   DropWhatIsTold(reasoning_before, request_.resumed_reasoning_bytes, reasoning_bytes_,
                  text.reasoning);
   DropWhatIsTold(content_before, request_.resumed_content_bytes, content_bytes_, text.content);
+  DropCallsThatAreTold(text.tool_calls, calls_before);
   return end;
+}
+
+void Generation::DropCallsThatAreTold(std::vector<ToolCallDelta>& calls, size_t new_from) {
+  for (size_t i = new_from; i < calls.size(); ++i) {
+    ToolCallDelta& call = calls[i];
+    if (!call.name.empty() && tool_calls_++ < request_.resumed_tool_calls) call.name.clear();
+    DropWhatIsTold(0, request_.resumed_tool_argument_bytes, tool_argument_bytes_, call.arguments);
+  }
+  std::erase_if(
+      calls, [](const ToolCallDelta& call) { return call.name.empty() && call.arguments.empty(); });
 }
 
 std::optional<EndReason> Generation::AddToken(TokenId token, OutputText& text) {

@@ -25,7 +25,7 @@ class Generation {
   Generation& operator=(const Generation&) = delete;
 
   // All text is appended without what the client has already from a run that was lost
-  // (EngineRequest::resumed_reasoning_bytes, resumed_content_bytes).
+  // (EngineRequest::resumed_reasoning_bytes, resumed_content_bytes, resumed_tool_calls …).
 
   // Replays the resumed tokens, the echo of the prompt before them, into text_at_start. Returns
   // how the sequence ends if it already had with them. Call once, first.
@@ -86,6 +86,7 @@ class Generation {
   absl::Time first_token;
 
  private:
+  void DropCallsThatAreTold(std::vector<ToolCallDelta>& calls, size_t new_from);
   bool EndsText(TokenId token) const;
   std::optional<EndReason> AddToken(TokenId token, OutputText& text);
 
@@ -99,6 +100,8 @@ class Generation {
   // So far, those that the client has from a lost run among them.
   int64_t content_bytes_ = 0;
   int64_t reasoning_bytes_ = 0;
+  int32_t tool_calls_ = 0;
+  int64_t tool_argument_bytes_ = 0;
   int32_t scored_ = 0;  // tokens of the prompt: these need no scoring (any more)
 };
 

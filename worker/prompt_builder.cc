@@ -22,6 +22,19 @@ absl::StatusOr<BuiltPrompt> PromptBuilder::Build(const PromptSource& source) con
   return built;
 }
 
+const ToolCallFormat* PromptBuilder::tool_format() const {
+  for (const ChatTemplate* chat_template : {tool_template_, chat_template_}) {
+    if (chat_template != nullptr && chat_template->knows_tools()) {
+      return &chat_template->tool_call_format();
+    }
+  }
+  return nullptr;
+}
+
+bool PromptBuilder::has_reasoning() const {
+  return chat_template_ != nullptr && chat_template_->reasoning_format() != nullptr;
+}
+
 absl::StatusOr<BuiltPrompt> PromptBuilder::BuildChat(const ChatInput& input) const {
   const bool has_tools = !input.tools_json.empty();
   const ChatTemplate* const chosen =
@@ -37,6 +50,7 @@ absl::StatusOr<BuiltPrompt> PromptBuilder::BuildChat(const ChatInput& input) con
   built.tokens = tokenizer_.Encode(rendered.text, rendered.trusted);
   built.text = std::move(rendered.text);
   built.reasoning = {.format = chosen->reasoning_format(), .open = rendered.reasoning_open};
+  if (has_tools) built.tool_format = &chosen->tool_call_format();
   return built;
 }
 

@@ -11,6 +11,7 @@
 #include "worker/text/chat_template.h"
 #include "worker/text/reasoning_format.h"
 #include "worker/text/tokenizer.h"
+#include "worker/text/tool_call_format.h"
 
 namespace spillway {
 
@@ -20,7 +21,9 @@ using PromptSource = std::variant<ChatInput, std::string, std::vector<TokenId>>;
 struct BuiltPrompt {
   std::string text;  // empty when the source was token ids
   std::vector<TokenId> tokens;
-  ReasoningStart reasoning{};  // of a chat; what answers text or tokens is never parsed
+  // Of a chat; what answers text or tokens is never parsed.
+  ReasoningStart reasoning{};
+  const ToolCallFormat* tool_format = nullptr;  // of a chat with tools
 };
 
 // Renders and tokenizes prompts. Immutable: any thread may use it at once. `tokenizer` and the
@@ -37,6 +40,11 @@ class PromptBuilder {
   // there is nothing to run. FAILED_PRECONDITION: a chat, and the model has no template for it.
   // Text gets the model's BOS where the model wants one; chats get what their template writes.
   absl::StatusOr<BuiltPrompt> Build(const PromptSource& source) const;
+
+  // How the model writes calls of tools; null: its templates show it none.
+  const ToolCallFormat* tool_format() const;
+  // The templates mark what the model thinks.
+  bool has_reasoning() const;
 
  private:
   absl::StatusOr<BuiltPrompt> BuildChat(const ChatInput& input) const;

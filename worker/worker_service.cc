@@ -131,6 +131,10 @@ grpc::ServerUnaryReactor* WorkerService::Impl::Describe(grpc::CallbackServerCont
   for (TokenId token : tokenizer_.end_of_text()) reply->add_end_of_text_token_ids(token);
   reply->add_capabilities(wire::CAPABILITY_GENERATE);
   DefaultsToWire(info_.sampling_defaults, *reply->mutable_sampling_defaults());
+  if (const ToolCallFormat* format = prompts_.tool_format()) {
+    reply->set_tool_format(std::string(format->name));
+  }
+  reply->set_has_reasoning(prompts_.has_reasoning());
   grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
   reactor->Finish(grpc::Status::OK);
   return reactor;

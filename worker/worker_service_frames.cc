@@ -17,6 +17,9 @@ size_t EventBytes(const EngineEvent& event, const Tokenizer& tokenizer) {
   if (delta == nullptr) return kOverhead;
   size_t bytes = kOverhead + delta->text.reasoning.size() + delta->text.content.size() +
                  kIdBytes * delta->tokens.size();
+  for (const ToolCallDelta& call : delta->text.tool_calls) {
+    bytes += kLogprobOverhead + call.name.size() + call.arguments.size();
+  }
   for (const TokenLogprobs& logprobs : delta->logprobs) {
     bytes += 2 * kLogprobOverhead + tokenizer.TokenBytes(logprobs.token).size();
     for (const TokenLogprob& top : logprobs.top) {

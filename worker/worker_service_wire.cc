@@ -7,6 +7,7 @@
 
 #include "absl/hash/hash.h"
 #include "absl/strings/str_cat.h"
+#include "worker/text/tool_names.h"
 
 namespace spillway {
 namespace {
@@ -158,6 +159,13 @@ SpecRefusal RequestFromWire(const wire::GenerateSpec& spec, const SpecContext& c
   request.resumed_reasoning_bytes = std::max<int64_t>(spec.resumed_reasoning_bytes(), 0);
   request.resumed_content_bytes = std::max<int64_t>(spec.resumed_content_bytes(), 0);
   if (!spec.inline_reasoning()) request.reasoning = prompt->reasoning;
+  request.resumed_tool_calls = std::max(spec.resumed_tool_calls(), 0);
+  request.resumed_tool_argument_bytes = std::max<int64_t>(spec.resumed_tool_argument_bytes(), 0);
+  if (spec.has_tool_use() && prompt->tool_format != nullptr) {
+    request.tools = {.format = prompt->tool_format,
+                     .tools = ToolNames(spec.prompt().chat().tools_json()),
+                     .one_call = spec.tool_use().one_call()};
+  }
   for (TokenId token : request.resumed) {
     if (token < 0 || token >= context.vocabulary_size) {
       return Invalid(absl::StrCat("resumed token ", token, " is not in the vocabulary"));
@@ -180,6 +188,12 @@ void EventToWire(EngineEvent& event, const Tokenizer& tokenizer, wire::SequenceE
     to.mutable_delta()->set_reasoning(std::move(delta->text.reasoning));
     to.mutable_delta()->set_reasoning_tokens(delta->reasoning_tokens);
     to.mutable_delta()->mutable_token_ids()->Add(delta->tokens.begin(), delta->tokens.end());
+    for (ToolCallDelta& call : delta->text.tool_calls) {
+      wire::ToolCallDelta& added = *to.mutable_delta()->add_tool_calls();
+      added.set_index(call.index);
+      added.set_name(std::move(call.name));
+      added.set_arguments(std::move(call.arguments));
+    }
     for (const TokenLogprobs& logprobs : delta->logprobs) {
       LogprobsToWire(logprobs, tokenizer, *to.mutable_delta()->add_logprobs());
     }

@@ -13,7 +13,7 @@ namespace {
 // Escaped, a byte takes at most six: "\u0001". So no line is over 64 KiB.
 constexpr size_t kTextBytesMax = 8u << 10;
 
-enum class Block { kNone, kThinking, kText };
+enum class Block { kNone, kThinking, kText, kCall };
 
 // Tokens that came from the cache are not counted as input, unlike in OpenAI's shape.
 void AppendUsage(int32_t prompt_tokens, int32_t cached_tokens, int32_t output_tokens,
@@ -24,12 +24,13 @@ void AppendUsage(int32_t prompt_tokens, int32_t cached_tokens, int32_t output_to
 }
 
 // "stop_reason":…,"stop_sequence":…
-void AppendStop(const AnswerEnd& end, std::string& out) {
+void AppendStop(const AnswerEnd& end, bool called, std::string& out) {
   const std::string& stop = end.usage.stop_string;
   out += "\"stop_reason\":\"";
   out += end.reason == FinishReason::kLength ? "max_tokens"
-         : stop.empty()                      ? "end_turn"
-                                             : "stop_sequence";
+         : !stop.empty()                     ? "stop_sequence"
+         : called                            ? "tool_use"
+                                             : "end_turn";
   out += "\",\"stop_sequence\":";
   if (stop.empty()) {
     out += "null";
@@ -54,10 +55,13 @@ class AnthropicFormat : public AnswerFormat {
     AppendKeepAlive(out);
   }
 
-  void AppendDelta(std::string_view reasoning, std::string_view content,
-                   std::string& out) override {
-    if (show_thinking_) AppendText(Block::kThinking, reasoning, out);
-    AppendText(Block::kText, content, out);
+  void AppendDelta(const OutputDelta& delta, std::string& out) override {
+    if (show_thinking_) AppendText(Block::kThinking, delta.reasoning, out);
+    AppendText(Block::kText, delta.content, out);
+    for (const ToolCallPiece& piece : delta.tool_calls) {
+      if (!piece.name.empty()) OpenCall(piece, out);
+      AppendText(Block::kCall, piece.arguments, out);
+    }
   }
 
   void AppendKeepAlive(std::string& out) override {
@@ -65,10 +69,10 @@ class AnthropicFormat : public AnswerFormat {
   }
 
   void AppendEnd(const AnswerEnd& end, std::string& out) override {
-    if (open_ != Block::kText) Open(Block::kText, out);
+    if (open_ != Block::kText && calls_ == 0) Open(Block::kText, out);
     Close(out);
     out += "event: message_delta\ndata: {\"type\":\"message_delta\",\"delta\":{";
-    AppendStop(end, out);
+    AppendStop(end, calls_ > 0, out);
     out += "},";
     AppendUsage(end.usage.prompt_tokens, end.usage.cached_tokens, end.usage.completion_tokens, out);
     out += "}\n\nevent: message_stop\ndata: {\"type\":\"message_stop\"}\n\n";
@@ -81,20 +85,27 @@ class AnthropicFormat : public AnswerFormat {
                     "\n\n");
   }
 
-  std::string WholeAnswer(std::string_view reasoning, std::string_view content,
-                          const AnswerEnd& end) override {
+  std::string WholeAnswer(const AnswerTexts& texts, const AnswerEnd& end) override {
     std::string out = "{";
     AppendHead(out);
     out += ",\"content\":[";
-    if (show_thinking_ && !reasoning.empty()) {
+    if (show_thinking_ && !texts.reasoning.empty()) {
       out += "{\"type\":\"thinking\",\"thinking\":";
-      AppendJsonString(out, reasoning);
+      AppendJsonString(out, texts.reasoning);
       out += ",\"signature\":\"\"},";
     }
-    out += "{\"type\":\"text\",\"text\":";
-    AppendJsonString(out, content);
-    out += "}],";
-    AppendStop(end, out);
+    if (!texts.content.empty() || texts.calls.empty()) {
+      out += "{\"type\":\"text\",\"text\":";
+      AppendJsonString(out, texts.content);
+      out += "},";
+    }
+    for (size_t i = 0; i < texts.calls.size(); ++i) {
+      AppendCallHead(static_cast<int32_t>(i), texts.calls[i].name, out);
+      absl::StrAppend(&out, std::string(ArgumentsObject(texts.calls[i].arguments)), "},");
+    }
+    out.back() = ']';
+    out += ',';
+    AppendStop(end, !texts.calls.empty(), out);
     out += ',';
     AppendUsage(end.usage.prompt_tokens, end.usage.cached_tokens, end.usage.completion_tokens, out);
     out += '}';
@@ -125,6 +136,26 @@ class AnthropicFormat : public AnswerFormat {
         "}\n\n");
   }
 
+  // A block of a call up to its input, still open.
+  void AppendCallHead(int32_t index, std::string_view name, std::string& out) const {
+    absl::StrAppend(&out, "{\"type\":\"tool_use\",\"id\":\"toolu_", ToolCallId(id_, 0, index),
+                    "\",\"name\":");
+    AppendJsonString(out, name);
+    out += ",\"input\":";
+  }
+
+  void OpenCall(const ToolCallPiece& piece, std::string& out) {
+    Close(out);
+    open_ = Block::kCall;
+    ++calls_;
+    absl::StrAppend(
+        &out,
+        "event: content_block_start\ndata: {\"type\":\"content_block_start\",\"index\":", index_,
+        ",\"content_block\":");
+    AppendCallHead(piece.index, piece.name, out);
+    out += "{}}}\n\n";
+  }
+
   void Close(std::string& out) {
     if (open_ == Block::kNone) return;
     absl::StrAppend(&out,
@@ -138,13 +169,14 @@ class AnthropicFormat : public AnswerFormat {
       if (open_ != block) Open(block, out);
       const std::string_view part = WholeCharacters(text, kTextBytesMax);
       text.remove_prefix(part.size());
-      absl::StrAppend(&out,
-                      "event: content_block_delta\ndata: {\"type\":\"content_block_delta\","
-                      "\"index\":",
-                      index_,
-                      block == Block::kThinking
-                          ? ",\"delta\":{\"type\":\"thinking_delta\",\"thinking\":"
-                          : ",\"delta\":{\"type\":\"text_delta\",\"text\":");
+      absl::StrAppend(
+          &out,
+          "event: content_block_delta\ndata: {\"type\":\"content_block_delta\","
+          "\"index\":",
+          index_,
+          block == Block::kThinking ? ",\"delta\":{\"type\":\"thinking_delta\",\"thinking\":"
+          : block == Block::kCall   ? ",\"delta\":{\"type\":\"input_json_delta\",\"partial_json\":"
+                                    : ",\"delta\":{\"type\":\"text_delta\",\"text\":");
       AppendJsonString(out, part);
       out += "}}\n\n";
     }
@@ -155,6 +187,7 @@ class AnthropicFormat : public AnswerFormat {
   const bool show_thinking_;
   Block open_ = Block::kNone;
   int32_t index_ = 0;  // of the block that is open, or will be
+  int32_t calls_ = 0;
 };
 
 }  // namespace

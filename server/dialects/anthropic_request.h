@@ -22,8 +22,9 @@ struct AnthropicRequest {
 
 using AnthropicParseResult = std::variant<AnthropicRequest, AnthropicRefusal>;
 
-// POST /v1/messages. Unknown fields are ignored, as those without effect here; tools, images,
-// documents and a last message of the assistant, which would be continued, are refused.
+// POST /v1/messages. Unknown fields are ignored, as those without effect here; images, documents,
+// tools of the server's own and a last message of the assistant, which would be continued, are
+// refused.
 AnthropicParseResult ParseAnthropicMessages(std::string_view body, const DialectLimits& limits);
 
 // POST /v1/messages/count_tokens: the same without a length; nothing is to be generated.

@@ -1,6 +1,8 @@
 #include "server/dialects/ollama_answer.h"
 
+#include <span>
 #include <utility>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "server/dialects/json_escape.h"
@@ -14,8 +16,9 @@ constexpr size_t kTextBytesMax = 8u << 10;
 
 class OllamaFormat : public AnswerFormat {
  public:
-  OllamaFormat(OllamaEndpoint endpoint, std::string model, bool show_thinking, const Clock& clock)
-      : endpoint_(endpoint), show_thinking_(show_thinking), clock_(clock) {
+  OllamaFormat(OllamaEndpoint endpoint, std::string id, std::string model, bool show_thinking,
+               const Clock& clock)
+      : endpoint_(endpoint), id_(std::move(id)), show_thinking_(show_thinking), clock_(clock) {
     head_ = "{\"model\":";
     AppendJsonString(head_, model);
     head_ += ",\"created_at\":\"";
@@ -25,18 +28,23 @@ class OllamaFormat : public AnswerFormat {
 
   void AppendBegin(int32_t, int32_t, std::string&) override {}
 
-  void AppendDelta(std::string_view reasoning, std::string_view content,
-                   std::string& out) override {
+  void AppendDelta(const OutputDelta& delta, std::string& out) override {
+    std::string_view reasoning = delta.reasoning;
+    std::string_view content = delta.content;
     if (show_thinking_) {
       while (!reasoning.empty()) AppendPiece(TakePart(reasoning), "", out);
     }
     while (!content.empty()) AppendPiece("", TakePart(content), out);
+    AddPieces(delta.tool_calls, calls_);
+    // The last may have more to come.
+    while (told_calls_ + 1 < calls_.size()) AppendCall(out);
   }
 
   void AppendKeepAlive(std::string& out) override { AppendPiece("", "", out); }
 
   void AppendEnd(const AnswerEnd& end, std::string& out) override {
-    AppendText("", "", out);
+    while (told_calls_ < calls_.size()) AppendCall(out);
+    AppendText("", "", {}, out);
     AppendEndMembers(end, out);
     out += '\n';
   }
@@ -47,10 +55,9 @@ class OllamaFormat : public AnswerFormat {
     out += '\n';
   }
 
-  std::string WholeAnswer(std::string_view reasoning, std::string_view content,
-                          const AnswerEnd& end) override {
+  std::string WholeAnswer(const AnswerTexts& texts, const AnswerEnd& end) override {
     std::string out;
-    AppendText(show_thinking_ ? reasoning : "", content, out);
+    AppendText(show_thinking_ ? texts.reasoning : "", texts.content, texts.calls, out);
     AppendEndMembers(end, out);
     return out;
   }
@@ -67,12 +74,19 @@ class OllamaFormat : public AnswerFormat {
   }
 
   void AppendPiece(std::string_view reasoning, std::string_view content, std::string& out) const {
-    AppendText(reasoning, content, out);
+    AppendText(reasoning, content, {}, out);
+    out += ",\"done\":false}\n";
+  }
+
+  void AppendCall(std::string& out) {
+    AppendText("", "", {&calls_[told_calls_], 1}, out);
+    ++told_calls_;
     out += ",\"done\":false}\n";
   }
 
   // An object up to its text, still open.
-  void AppendText(std::string_view reasoning, std::string_view content, std::string& out) const {
+  void AppendText(std::string_view reasoning, std::string_view content,
+                  std::span<const ToolCallText> calls, std::string& out) const {
     const bool chat = endpoint_ == OllamaEndpoint::kChat;
     out += head_;
     out += OllamaTime(clock_.WallNow());
@@ -81,6 +95,16 @@ class OllamaFormat : public AnswerFormat {
     if (!reasoning.empty()) {
       out += ",\"thinking\":";
       AppendJsonString(out, reasoning);
+    }
+    for (size_t i = 0; i < calls.size(); ++i) {
+      const auto index = static_cast<int32_t>(told_calls_ + i);
+      absl::StrAppend(&out, i == 0 ? ",\"tool_calls\":[" : ",", "{\"id\":\"",
+                      ToolCallId(id_, 0, index), "\",\"function\":{\"index\":", index,
+                      ",\"name\":");
+      AppendJsonString(out, calls[i].name);
+      out += ",\"arguments\":";
+      out += ArgumentsObject(calls[i].arguments);
+      out += i + 1 == calls.size() ? "}}]" : "}}";
     }
     if (chat) out += '}';
   }
@@ -98,9 +122,12 @@ class OllamaFormat : public AnswerFormat {
   }
 
   const OllamaEndpoint endpoint_;
+  const std::string id_;
   const bool show_thinking_;
   const Clock& clock_;
   std::string head_;  // what every object begins with, up to its time
+  std::vector<ToolCallText> calls_;
+  size_t told_calls_ = 0;
 };
 
 }  // namespace
@@ -109,9 +136,11 @@ std::string OllamaTime(absl::Time time) {
   return absl::FormatTime("%Y-%m-%dT%H:%M:%E6SZ", time, absl::UTCTimeZone());
 }
 
-std::unique_ptr<AnswerFormat> MakeOllamaFormat(OllamaEndpoint endpoint, std::string model,
-                                               bool show_thinking, const Clock& clock) {
-  return std::make_unique<OllamaFormat>(endpoint, std::move(model), show_thinking, clock);
+std::unique_ptr<AnswerFormat> MakeOllamaFormat(OllamaEndpoint endpoint, std::string id,
+                                               std::string model, bool show_thinking,
+                                               const Clock& clock) {
+  return std::make_unique<OllamaFormat>(endpoint, std::move(id), std::move(model), show_thinking,
+                                        clock);
 }
 
 std::string OllamaLoadAnswer(OllamaEndpoint endpoint, std::string_view model, bool unload,

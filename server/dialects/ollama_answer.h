@@ -20,8 +20,12 @@ std::string OllamaTime(absl::Time time);
 // piece without text is sent.
 //
 // `model` is echoed as the client named it. `clock` outlives the format.
-std::unique_ptr<AnswerFormat> MakeOllamaFormat(OllamaEndpoint endpoint, std::string model,
-                                               bool show_thinking, const Clock& clock);
+//
+// A call of a tool comes whole, its arguments as an object: {} if they are none. `id` is the
+// answer's: the calls' ids come of it.
+std::unique_ptr<AnswerFormat> MakeOllamaFormat(OllamaEndpoint endpoint, std::string id,
+                                               std::string model, bool show_thinking,
+                                               const Clock& clock);
 
 // The answer to a request that only loads or unloads the model.
 std::string OllamaLoadAnswer(OllamaEndpoint endpoint, std::string_view model, bool unload,

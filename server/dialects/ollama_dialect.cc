@@ -10,6 +10,7 @@
 #include "router/service.h"
 #include "server/dialects/embedding_operation.h"
 #include "server/dialects/json_escape.h"
+#include "server/dialects/model_capabilities.h"
 #include "server/dialects/ollama_error.h"
 #include "server/dialects/request_origin.h"
 #include "server/dialects/single_answer.h"
@@ -43,11 +44,6 @@ void AppendDetails(const ModelInfo& model, std::string& out) {
   out += ",\"families\":[";
   AppendJsonString(out, model.architecture);
   out += "],\"parameter_size\":\"\",\"quantization_level\":\"\"}";
-}
-
-// What Ollama's clients do with it tells them what it can; reasoning is split off all models.
-std::string_view Capabilities(const ModelInfo& model) {
-  return model.embedding_size > 0 ? "[\"embedding\"]" : "[\"completion\"]";
 }
 
 HttpResponse EmbedResponse(const EmbeddingAnswer& answer, const std::string& model,
@@ -173,8 +169,8 @@ std::unique_ptr<HttpOperation> OllamaDialect::Generate(OllamaEndpoint endpoint,
     return nullptr;
   }
   SetOrigin(request, ollama.generate);
-  auto format =
-      MakeOllamaFormat(endpoint, ollama.generate.model, ollama.show_thinking, context_.clock);
+  auto format = MakeOllamaFormat(endpoint, request.request_id, ollama.generate.model,
+                                 ollama.show_thinking, context_.clock);
   return std::make_unique<SingleAnswer>(std::move(ollama.generate), ollama.stream,
                                         std::move(format), context_.timings, context_.shard,
                                         context_.clock, writer);
@@ -268,7 +264,7 @@ void OllamaDialect::Show(HttpRequest& request, ResponseWriter& writer) const {
     AppendJsonString(out, model->architecture + ".embedding_length");
     absl::StrAppend(&out, ":", model->embedding_size);
   }
-  absl::StrAppend(&out, "},\"capabilities\":", std::string(Capabilities(*model)),
+  absl::StrAppend(&out, "},\"capabilities\":", std::string(CapabilitiesJson(*model)),
                   ",\"modified_at\":\"", OllamaTime(model->created), "\"}");
   writer.Send(Json(std::move(out)));
 }

@@ -13,6 +13,7 @@
 #include "server/dialects/json_fields.h"
 #include "server/dialects/stop_strings.h"
 #include "server/dialects/text_inputs.h"
+#include "server/dialects/tool_fields.h"
 
 namespace spillway {
 namespace {
@@ -156,6 +157,7 @@ void AppendMessage(const json& message, std::string_view text, const std::string
     AppendMember("reasoning_content", *thinking, out);
   }
   if (const auto name = fields.String("tool_name")) AppendMember("name", *name, out);
+  if (const auto id = fields.String("tool_call_id")) AppendMember("tool_call_id", *id, out);
   Refuse(fields, "images", "this server takes no images");
   const json* calls = fields.Find("tool_calls");
   if (calls != nullptr && !calls->is_array()) {
@@ -218,7 +220,9 @@ std::variant<OllamaRequest, OllamaRefusal> ParseOllamaChat(std::string_view body
   OllamaRequest request;
   ChatPrompt prompt;
   prompt.template_kwargs_json = ReadCommon(reader, limits, request);
-  Refuse(reader, "tools", "this server does not support tools yet");
+  ToolFields tools = ReadTools(body, reader);
+  prompt.tools_json = std::move(tools.tools_json);
+  request.generate.tool_use = std::move(tools.tool_use);
   prompt.messages_json = ReadMessages(body, limits, reader);
   request.only_load = prompt.messages_json == "[]";
   request.generate.prompt = std::move(prompt);

@@ -13,28 +13,6 @@ namespace {
 
 using nlohmann::json;
 
-// Tools reach the model through its chat template. Its calls come back as text: they aren't parsed
-// yet, so a request that depends on a call being made is refused.
-std::string ReadTools(std::string_view body, FieldReader& reader) {
-  if (const json* functions = reader.Find("functions"); functions && !functions->empty()) {
-    reader.Fail("functions", "functions: not supported; it was replaced by tools");
-  }
-  const json* tools = reader.Find("tools");
-  if (tools != nullptr && !tools->is_array()) {
-    reader.Fail("tools", absl::StrCat("tools must be an array, not ", ShowJson(*tools)));
-    return "";
-  }
-  const json* choice = reader.Find("tool_choice");
-  if (choice != nullptr && *choice != "auto" && *choice != "none") {
-    reader.Fail(
-        "tool_choice",
-        "tool_choice: only \"none\" and \"auto\" are supported yet; a call can't be forced");
-    return "";
-  }
-  if (tools == nullptr || tools->empty() || (choice != nullptr && *choice == "none")) return "";
-  return SliceOrDump(body, "tools", *tools);
-}
-
 // Fields that other servers have for what is a variable of many templates: Bailian's, and OpenAI's,
 // as vLLM hands it on.
 std::string VariablesOfTheirOwn(FieldReader& reader) {
@@ -74,7 +52,6 @@ ChatPrompt ReadChatPrompt(std::string_view body, size_t messages_max, FieldReade
   } else {
     reader.Fail("messages", "messages is missing; an array of messages is needed");
   }
-  prompt.tools_json = ReadTools(body, reader);
   prompt.template_kwargs_json = ReadTemplateVariables(body, reader);
   prompt.add_generation_prompt = reader.Bool("add_generation_prompt").value_or(true);
   return prompt;

@@ -5,6 +5,7 @@
 
 #include "common/check.h"
 #include "server/dialects/json_escape.h"
+#include "server/dialects/tool_call_texts.h"
 
 namespace spillway {
 namespace {
@@ -24,7 +25,7 @@ void AppendInt(std::string& out, int64_t value) {
 }  // namespace
 
 OpenAiChunkWriter::OpenAiChunkWriter(const OpenAiIdentity& identity, bool usage_null)
-    : endpoint_(identity.endpoint) {
+    : endpoint_(identity.endpoint), id_(identity.id) {
   head_ = "data: {\"id\":";
   AppendJsonString(head_, identity.id);
   head_ += endpoint_ == OpenAiEndpoint::kChat ? ",\"object\":\"chat.completion.chunk\""
@@ -87,6 +88,27 @@ void OpenAiChunkWriter::AppendReasoning(int32_t choice, std::string_view reasoni
   AppendText(choice, kFrame, reasoning, kNoLogprobs, out);
 }
 
+void OpenAiChunkWriter::AppendToolCalls(int32_t choice, std::span<const ToolCallPiece> pieces,
+                                        std::string& out) const {
+  for (const ToolCallPiece& piece : pieces) {
+    CHECK(endpoint_ == OpenAiEndpoint::kChat);
+    std::string before = ",\"delta\":{\"content\":\"\",\"tool_calls\":[{\"index\":";
+    AppendInt(before, piece.index);
+    const std::string begun = before;
+    if (!piece.name.empty()) {
+      before += ",\"id\":";
+      AppendJsonString(before, ToolCallId(id_, choice, piece.index));
+      before += ",\"type\":\"function\",\"function\":{\"name\":";
+      AppendJsonString(before, piece.name);
+      before += ",\"arguments\":\"";
+      AppendText(choice, {before, "\"}}]}"}, "", kNoLogprobs, out);
+    }
+    if (piece.arguments.empty()) continue;
+    const std::string further = begun + ",\"function\":{\"arguments\":\"";
+    AppendText(choice, {further, "\"}}]}"}, piece.arguments, kNoLogprobs, out);
+  }
+}
+
 void OpenAiChunkWriter::AppendScored(int32_t choice, const OutputDelta& delta,
                                      TextPosition& position, std::string& out) const {
   const std::string_view content = delta.content;
@@ -113,13 +135,14 @@ void OpenAiChunkWriter::AppendScored(int32_t choice, const OutputDelta& delta,
   if (written < content.size() || !logprobs.empty()) write_up_to(content.size());
 }
 
-void OpenAiChunkWriter::AppendFinish(int32_t choice, FinishReason reason, std::string& out) const {
+void OpenAiChunkWriter::AppendFinish(int32_t choice, FinishReason reason, bool called,
+                                     std::string& out) const {
   out += head_;
   out += "{\"index\":";
   AppendInt(out, choice);
   out += endpoint_ == OpenAiEndpoint::kChat ? ",\"delta\":{\"content\":\"\"}" : ",\"text\":\"\"";
   out += ",\"logprobs\":null,\"finish_reason\":\"";
-  out += OpenAiFinishReason(reason);
+  out += OpenAiFinishReason(reason, called);
   out += '"';
   out += tail_;
 }
@@ -131,8 +154,9 @@ void OpenAiChunkWriter::AppendUsage(const Usage& usage, std::string& out) const 
   out += "}\n\n";
 }
 
-std::string_view OpenAiFinishReason(FinishReason reason) {
-  return reason == FinishReason::kLength ? "length" : "stop";
+std::string_view OpenAiFinishReason(FinishReason reason, bool called) {
+  if (reason == FinishReason::kLength) return "length";
+  return called ? "tool_calls" : "stop";
 }
 
 void AppendUsageObject(const Usage& usage, std::string& out) {

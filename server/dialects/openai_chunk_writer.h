@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -38,7 +39,11 @@ class OpenAiChunkWriter {
   // `position` is where the delta begins in the choice's text; it is moved to its end.
   void AppendScored(int32_t choice, const OutputDelta& delta, TextPosition& position,
                     std::string& out) const;
-  void AppendFinish(int32_t choice, FinishReason reason, std::string& out) const;
+  // Of a chat: completions have no tools.
+  void AppendToolCalls(int32_t choice, std::span<const ToolCallPiece> pieces,
+                       std::string& out) const;
+  // `called`: the answer has calls of tools.
+  void AppendFinish(int32_t choice, FinishReason reason, bool called, std::string& out) const;
   // The chunk without choices.
   void AppendUsage(const Usage& usage, std::string& out) const;
 
@@ -58,11 +63,12 @@ class OpenAiChunkWriter {
                   std::string_view logprobs, std::string& out) const;
 
   const OpenAiEndpoint endpoint_;
+  const std::string id_;
   std::string head_;  // from "data: " to "choices":[
   std::string tail_;  // from after finish_reason's value to the blank line
 };
 
-std::string_view OpenAiFinishReason(FinishReason reason);
+std::string_view OpenAiFinishReason(FinishReason reason, bool called);
 
 // {"prompt_tokens":…}
 void AppendUsageObject(const Usage& usage, std::string& out);

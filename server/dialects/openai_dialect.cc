@@ -6,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "server/dialects/embedding_operation.h"
 #include "server/dialects/json_escape.h"
+#include "server/dialects/model_capabilities.h"
 #include "server/dialects/openai_embeddings.h"
 #include "server/dialects/openai_error.h"
 #include "server/dialects/request_origin.h"
@@ -24,8 +25,7 @@ std::string ModelJson(const ModelInfo& model) {
     if (out.back() != '[') out += ',';
     AppendJsonString(out, id);
   }
-  absl::StrAppend(&out, "],\"capabilities\":[\"",
-                  model.embedding_size > 0 ? "embedding" : "completion", "\"]");
+  absl::StrAppend(&out, "],\"capabilities\":", std::string(CapabilitiesJson(model)));
   if (model.embedding_size > 0) {
     absl::StrAppend(&out, ",\"embedding_size\":", model.embedding_size);
   }

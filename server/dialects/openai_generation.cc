@@ -59,6 +59,7 @@ void OpenAiGeneration::OnStarted(int32_t cached_tokens) {
 
 void OpenAiGeneration::OnDelta(int32_t choice, const OutputDelta& delta) {
   Choice& target = choices_.at(static_cast<size_t>(choice));
+  target.called |= !delta.tool_calls.empty();
   if (!stream_) {
     AddToAnswer(target, delta);
     return;
@@ -70,11 +71,13 @@ void OpenAiGeneration::OnDelta(int32_t choice, const OutputDelta& delta) {
   } else {
     chunks_.AppendContent(choice, delta.content, events_);
   }
+  chunks_.AppendToolCalls(choice, delta.tool_calls, events_);
 }
 
 void OpenAiGeneration::AddToAnswer(Choice& choice, const OutputDelta& delta) const {
   choice.text += delta.content;
   if (reasoning_) choice.reasoning += delta.reasoning;
+  AddPieces(delta.tool_calls, choice.calls);
   if (!logprobs_) return;
   const std::string_view text = choice.text;
   for (const TokenLogprobs& token : delta.logprobs) {
@@ -94,7 +97,7 @@ void OpenAiGeneration::OnFinished(int32_t choice, FinishReason reason, const Usa
   usage_.reasoning_tokens += usage.reasoning_tokens;
   if (stream_) {
     BeginStreamIfDue();
-    chunks_.AppendFinish(choice, reason, events_);
+    chunks_.AppendFinish(choice, reason, target.called, events_);
   }
   if (--unfinished_ == 0) Complete();
 }
@@ -176,14 +179,13 @@ std::string OpenAiGeneration::WholeAnswer() const {
   out += ",\"choices\":[";
   for (size_t i = 0; i < choices_.size(); ++i) {
     const Choice& choice = choices_[i];
-    absl::StrAppend(&out, i == 0 ? "" : ",", "{\"index\":", i,
-                    chat ? ",\"message\":{\"role\":\"assistant\",\"content\":" : ",\"text\":");
-    AppendJsonString(out, choice.text);
-    if (!choice.reasoning.empty()) {
-      out += ",\"reasoning_content\":";
-      AppendJsonString(out, choice.reasoning);
+    absl::StrAppend(&out, i == 0 ? "" : ",", "{\"index\":", i);
+    if (chat) {
+      AppendMessage(choice, static_cast<int32_t>(i), out);
+    } else {
+      out += ",\"text\":";
+      AppendJsonString(out, choice.text);
     }
-    if (chat) out += ",\"refusal\":null}";
     out += ",\"logprobs\":";
     if (logprobs_) {
       choice.logprobs.AppendTo(out);
@@ -191,7 +193,7 @@ std::string OpenAiGeneration::WholeAnswer() const {
       out += "null";
     }
     out += ",\"finish_reason\":\"";
-    out += OpenAiFinishReason(choice.reason);
+    out += OpenAiFinishReason(choice.reason, choice.called);
     out += "\"}";
   }
   out += "],\"usage\":";
@@ -200,6 +202,29 @@ std::string OpenAiGeneration::WholeAnswer() const {
   AppendJsonString(out, identity_.fingerprint);
   out += '}';
   return out;
+}
+
+void OpenAiGeneration::AppendMessage(const Choice& choice, int32_t index, std::string& out) const {
+  out += ",\"message\":{\"role\":\"assistant\",\"content\":";
+  if (choice.called && choice.text.empty()) {
+    out += "null";
+  } else {
+    AppendJsonString(out, choice.text);
+  }
+  if (!choice.reasoning.empty()) {
+    out += ",\"reasoning_content\":";
+    AppendJsonString(out, choice.reasoning);
+  }
+  for (size_t i = 0; i < choice.calls.size(); ++i) {
+    out += i == 0 ? ",\"tool_calls\":[{\"id\":" : ",{\"id\":";
+    AppendJsonString(out, ToolCallId(identity_.id, index, static_cast<int32_t>(i)));
+    out += ",\"type\":\"function\",\"function\":{\"name\":";
+    AppendJsonString(out, choice.calls[i].name);
+    out += ",\"arguments\":";
+    AppendJsonString(out, choice.calls[i].arguments);
+    out += "}}";
+  }
+  out += choice.calls.empty() ? ",\"refusal\":null}" : "],\"refusal\":null}";
 }
 
 }  // namespace spillway

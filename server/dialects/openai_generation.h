@@ -11,6 +11,7 @@
 #include "server/dialects/openai_chunk_writer.h"
 #include "server/dialects/openai_logprobs.h"
 #include "server/dialects/openai_request.h"
+#include "server/dialects/tool_call_texts.h"
 #include "server/http/http_types.h"
 
 namespace spillway {
@@ -72,10 +73,12 @@ class OpenAiGeneration : public HttpOperation {
   struct Choice {
     explicit Choice(OpenAiEndpoint endpoint) : logprobs(endpoint) {}
 
-    std::string text;         // only when not streaming
-    std::string reasoning;    // likewise
-    OpenAiLogprobs logprobs;  // likewise
-    TextPosition position;    // how much text has come; only with log-probabilities
+    std::string text;                 // only when not streaming
+    std::string reasoning;            // likewise
+    std::vector<ToolCallText> calls;  // likewise
+    bool called = false;              // there are calls of tools
+    OpenAiLogprobs logprobs;          // likewise
+    TextPosition position;            // how much text has come; only with log-probabilities
     bool finished = false;
     FinishReason reason = FinishReason::kStop;
   };
@@ -96,6 +99,7 @@ class OpenAiGeneration : public HttpOperation {
   void WriteEvents(bool flush);
   void Complete();
   std::string WholeAnswer() const;
+  void AppendMessage(const Choice& choice, int32_t index, std::string& out) const;
 
   const OpenAiIdentity identity_;
   const bool stream_;

@@ -15,6 +15,7 @@
 #include "server/dialects/sampling_fields.h"
 #include "server/dialects/stop_strings.h"
 #include "server/dialects/text_inputs.h"
+#include "server/dialects/tool_fields.h"
 
 namespace spillway {
 namespace {
@@ -238,6 +239,9 @@ OpenAiParseResult ParseChatRequest(std::string_view body, const DialectLimits& l
   FieldReader reader(*parsed);
   OpenAiRequest request;
   ChatPrompt prompt = ReadChatPrompt(body, limits.messages_max, reader);
+  ToolFields tools = ReadTools(body, reader);
+  prompt.tools_json = std::move(tools.tools_json);
+  request.generate.tool_use = std::move(tools.tool_use);
   ReadCommon(reader, limits, kChatLength, request);
   ReadResponseFormat(reader);
   ReadChatLogprobs(reader, request.generate);

@@ -38,15 +38,16 @@ void SingleAnswer::OnStarted(int32_t cached_tokens) {
 }
 
 void SingleAnswer::OnDelta(int32_t, const OutputDelta& delta, int32_t) {
-  if (delta.reasoning.empty() && delta.content.empty()) return;
+  if (delta.reasoning.empty() && delta.content.empty() && delta.tool_calls.empty()) return;
   first_text_ = std::min(first_text_, clock_.Now());
   if (!stream_) {
-    reasoning_ += delta.reasoning;
-    content_ += delta.content;
+    texts_.reasoning += delta.reasoning;
+    texts_.content += delta.content;
+    AddPieces(delta.tool_calls, texts_.calls);
     return;
   }
   if (!streaming_) BeginStream();
-  format_->AppendDelta(delta.reasoning, delta.content, events_);
+  format_->AppendDelta(delta, events_);
 }
 
 void SingleAnswer::OnFinished(int32_t, FinishReason reason, const Usage& usage) {
@@ -59,7 +60,7 @@ void SingleAnswer::OnFinished(int32_t, FinishReason reason, const Usage& usage) 
                          .prefill = first_text - started_,
                          .decode = now - first_text};
   if (!stream_) {
-    writer_.Send({.body = format_->WholeAnswer(reasoning_, content_, end)});
+    writer_.Send({.body = format_->WholeAnswer(texts_, end)});
     return;
   }
   if (!streaming_) BeginStream();

@@ -4,14 +4,23 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "absl/time/time.h"
 #include "common/clock.h"
 #include "router/router.h"
 #include "server/dialects/dialect_limits.h"
+#include "server/dialects/tool_call_texts.h"
 #include "server/http/http_types.h"
 
 namespace spillway {
+
+// What an answer is made of.
+struct AnswerTexts {
+  std::string reasoning;
+  std::string content;
+  std::vector<ToolCallText> calls;
+};
 
 // How an answer ended, and what it took.
 struct AnswerEnd {
@@ -31,16 +40,14 @@ class AnswerFormat {
   virtual std::string_view stream_type() const = 0;  // of the content
   // Once, before all others. `cached_tokens` is 0 while it isn't known.
   virtual void AppendBegin(int32_t prompt_tokens, int32_t cached_tokens, std::string& out) = 0;
-  // One of them is not empty.
-  virtual void AppendDelta(std::string_view reasoning, std::string_view content,
-                           std::string& out) = 0;
+  // Has text of some kind.
+  virtual void AppendDelta(const OutputDelta& delta, std::string& out) = 0;
   // Something that every client of this dialect bears, so that nobody takes the stream for dead.
   virtual void AppendKeepAlive(std::string& out) = 0;
   virtual void AppendEnd(const AnswerEnd& end, std::string& out) = 0;
   virtual void AppendError(const GenerateError& error, std::string& out) = 0;
 
-  virtual std::string WholeAnswer(std::string_view reasoning, std::string_view content,
-                                  const AnswerEnd& end) = 0;
+  virtual std::string WholeAnswer(const AnswerTexts& texts, const AnswerEnd& end) = 0;
   virtual HttpResponse ErrorResponse(const GenerateError& error) const = 0;
 };
 
@@ -88,9 +95,8 @@ class SingleAnswer : public HttpOperation, private ResponseSink {
   bool quiet_ = true;       // nothing was written since the last OnWake
   int32_t prompt_tokens_ = 0;
   int32_t cached_tokens_ = 0;
-  std::string reasoning_;  // only when not streaming
-  std::string content_;    // likewise
-  std::string events_;     // not yet given to the writer
+  AnswerTexts texts_;   // only when not streaming
+  std::string events_;  // not yet given to the writer
 };
 
 }  // namespace spillway

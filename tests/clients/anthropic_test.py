@@ -86,7 +86,7 @@ def test_both_headers_are_tokens(dialects):
 
 @pytest.mark.parametrize("more, word", [
     ({"max_tokens": 0}, "max_tokens"),
-    ({"tools": [{"name": "f", "input_schema": {"type": "object"}}]}, "tools"),
+    ({"tools": [{"name": "f", "input_schema": 1}]}, "tools"),
     ({"messages": [{"role": "user", "content": [{"type": "image", "source": {
         "type": "base64", "media_type": "image/png", "data": "aGk="}}]}]}, "image"),
     ({"messages": [*QUESTION, {"role": "assistant", "content": "The"}]}, "assistant"),

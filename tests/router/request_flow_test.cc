@@ -212,6 +212,21 @@ TEST_F(RequestFlowTest, ReasoningIsToldApartAndCountedForAResume) {
   EXPECT_EQ(flow.content_bytes(0), 3);
 }
 
+TEST_F(RequestFlowTest, CallsAreToldAndCountedForAResume) {
+  RequestFlow& flow = MakeSubmitted();
+  flow.OnAccepted({0, 0}, 5, actions_);
+  flow.OnStarted({0, 0}, 0, actions_);
+  Take();
+  flow.OnDelta({0, 0}, {.tool_calls = {{.name = "f", .arguments = "{"}}}, Tokens(2), actions_);
+  flow.OnDelta({0, 0}, {.tool_calls = {{.arguments = "}"}, {.index = 1, .name = "g"}}}, Tokens(1),
+               actions_);
+  ASSERT_EQ(actions_.size(), 2u);
+  EXPECT_EQ(std::get<EmitDeltaAction>(actions_[1]).output.tool_calls.size(), 2u);
+  flow.OnLost({0, 0}, kNow, actions_);
+  EXPECT_EQ(flow.tool_calls(0), 2);
+  EXPECT_EQ(flow.tool_argument_bytes(0), 2);
+}
+
 TEST_F(RequestFlowTest, LogprobsOfTheReasoningAreNeverTold) {
   RequestFlow& flow = MakeSubmitted();
   flow.OnAccepted({0, 0}, 5, actions_);

@@ -271,5 +271,64 @@ TEST_F(ReasoningGenerationTest, ALostRunGoesOnInEachChannelWhereTheClientStands)
   }
 }
 
+// --- with tools ---
+
+// Lost behind each of its tokens: each call is told once, and its arguments go on where they were.
+TEST_F(ReasoningGenerationTest, ALostRunGoesOnWithinItsCalls) {
+  const std::string output =
+      "<think>a</think>b <tool_call>{\"name\":\"f\",\"arguments\":{\"a\": "
+      "\"\xC3\xA9\"}}</tool_call>"
+      "<tool_call>{\"name\":\"g\"}</tool_call> c";
+  EngineRequest request = ThinkingRequest();
+  request.new_tokens_max = 200;
+  request.tools = {.format = &FindToolCallFormat("<tool_call><tools>"), .tools = {"f", "g"}};
+  for (size_t lost_at = 0; lost_at <= output.size(); ++lost_at) {
+    SCOPED_TRACE(lost_at);
+    OutputText told;
+    Generation first(request, *tokenizer_);
+    for (size_t i = 0; i < lost_at; ++i) first.OnToken(static_cast<uint8_t>(output[i]), told);
+
+    EngineRequest rest = request;
+    for (size_t i = 0; i < lost_at; ++i) rest.resumed.push_back(static_cast<uint8_t>(output[i]));
+    rest.resumed_reasoning_bytes = static_cast<int64_t>(told.reasoning.size());
+    rest.resumed_content_bytes = static_cast<int64_t>(told.content.size());
+    for (const ToolCallDelta& call : told.tool_calls) {
+      rest.resumed_tool_calls += call.name.empty() ? 0 : 1;
+      rest.resumed_tool_argument_bytes += static_cast<int64_t>(call.arguments.size());
+    }
+    Generation second(rest, *tokenizer_);
+    ASSERT_EQ(second.Replay(), std::nullopt);
+    told.content += second.text_at_start.content;
+    for (const ToolCallDelta& call : second.text_at_start.tool_calls)
+      told.tool_calls.push_back(call);
+    for (size_t i = lost_at; i < output.size(); ++i) {
+      second.OnToken(static_cast<uint8_t>(output[i]), told);
+    }
+    second.OnToken(kByteVocabularyEnd, told);
+
+    std::string calls;
+    for (const ToolCallDelta& call : told.tool_calls) {
+      if (!call.name.empty()) calls += " " + call.name + ":";
+      calls += call.arguments;
+    }
+    EXPECT_EQ(calls, " f:{\"a\": \"\u00e9\"} g:{}");
+    EXPECT_EQ(told.content, "bc");
+  }
+}
+
+TEST_F(GenerationTest, OneCallEndsIt) {
+  EngineRequest request = Request();
+  request.new_tokens_max = 200;
+  request.tools = {
+      .format = &FindToolCallFormat("[TOOL_CALLS][ARGS]"), .tools = {}, .one_call = true};
+  Generation generation(request, *tokenizer_);
+  std::optional<EndReason> end;
+  for (const char byte : std::string_view("[TOOL_CALLS]f[ARGS]{")) {
+    EXPECT_EQ(generation.OnToken(byte, out_), std::nullopt);
+  }
+  EXPECT_EQ(generation.OnToken('}', out_), EndReason::kStop);
+  EXPECT_EQ(generation.stop_string(), "");
+}
+
 }  // namespace
 }  // namespace spillway

@@ -90,10 +90,14 @@ class ChatTemplate::Impl {
     if (!block.ok()) return Prefixed(block.status(), "chat template: ");
     block_ = *std::move(block);
     reasoning_format_ = FindReasoningFormat(source);
+    tool_call_format_ = &FindToolCallFormat(source);
+    knows_tools_ = source.find("tools") != std::string_view::npos;
     return absl::OkStatus();
   }
 
   const ReasoningFormat* reasoning_format() const { return reasoning_format_; }
+  const ToolCallFormat& tool_call_format() const { return *tool_call_format_; }
+  bool knows_tools() const { return knows_tools_; }
 
   absl::StatusOr<RenderedPrompt> Render(const ChatInput& input) const {
     jinja::Budget budget(limits_.steps_max, limits_.output_bytes_max);
@@ -149,6 +153,8 @@ class ChatTemplate::Impl {
   const ChatTemplateLimits limits_;
   jinja::Block block_;
   const ReasoningFormat* reasoning_format_ = nullptr;
+  const ToolCallFormat* tool_call_format_ = nullptr;
+  bool knows_tools_ = false;
 };
 
 absl::StatusOr<std::unique_ptr<ChatTemplate>> ChatTemplate::Parse(std::string_view source,
@@ -177,5 +183,9 @@ absl::StatusOr<RenderedPrompt> ChatTemplate::Render(const ChatInput& input) cons
 }
 
 const ReasoningFormat* ChatTemplate::reasoning_format() const { return impl_->reasoning_format(); }
+
+const ToolCallFormat& ChatTemplate::tool_call_format() const { return impl_->tool_call_format(); }
+
+bool ChatTemplate::knows_tools() const { return impl_->knows_tools(); }
 
 }  // namespace spillway

@@ -9,6 +9,7 @@
 #include "absl/time/time.h"
 #include "worker/text/reasoning_format.h"
 #include "worker/text/tokenizer.h"
+#include "worker/text/tool_call_format.h"
 
 namespace spillway {
 
@@ -72,6 +73,11 @@ class ChatTemplate {
 
   // How the model marks its reasoning, by the markers in its template; null: it doesn't.
   const ReasoningFormat* reasoning_format() const;
+
+  // How the model writes calls of tools, by the markers in its template.
+  const ToolCallFormat& tool_call_format() const;
+  // Whether it shows the model the tools that a request has.
+  bool knows_tools() const;
 
  private:
   class Impl;

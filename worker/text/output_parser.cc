@@ -16,7 +16,9 @@ std::vector<std::string> Used(const ReasoningFormat::Markers& markers) {
 
 }  // namespace
 
-OutputParser::OutputParser(const ReasoningStart& start) : format_(start.format) {
+OutputParser::OutputParser(const ReasoningStart& start, const ToolCallStart& tools)
+    : format_(start.format) {
+  if (tools.format != nullptr) tools_.emplace(tools);
   Enter(format_ == nullptr ? State::kAnswer
                            : (start.open ? State::kReasoningStart : State::kStart));
 }
@@ -24,8 +26,7 @@ OutputParser::OutputParser(const ReasoningStart& start) : format_(start.format) 
 void OutputParser::Append(std::string_view text, OutputText& out) {
   for (size_t i = 0; i < text.size(); ++i) {
     if (state_ == State::kAnswer) {  // Nothing is looked for any more.
-      out.content += text.substr(i);
-      return;
+      return AddAnswer(text.substr(i), /*control=*/false, out);
     }
     ++read_bytes_;
     Add(text[i], /*control=*/false, out);
@@ -34,7 +35,14 @@ void OutputParser::Append(std::string_view text, OutputText& out) {
 
 void OutputParser::AppendControl(std::string_view text, OutputText& out) {
   // One that is no marker's is as if it weren't there.
-  if (state_ == State::kAnswer || (is_anchored() && !MayContinue(text))) return;
+  if (is_anchored() && !MayContinue(text)) {
+    if (in_reasoning() || !tools_.has_value() || !tools_->IsPartOfMarker(text)) return;
+    EnterText(out);
+  }
+  if (state_ == State::kAnswer) {
+    if (tools_.has_value() && tools_->IsPartOfMarker(text)) AddAnswer(text, /*control=*/true, out);
+    return;
+  }
   for (const char byte : text) {
     ++read_bytes_;
     Add(byte, /*control=*/true, out);
@@ -47,6 +55,7 @@ void OutputParser::Flush(OutputText& out) {
   while (state_ == State::kReasoning && text > 0 && IsSpaceAt(text - 1)) --text;
   Emit(text, out);
   Drop(held_.size());
+  if (tools_.has_value()) tools_->Flush(out.content);
 }
 
 bool OutputParser::IsCloseMarker(std::string_view text) const {
@@ -61,7 +70,9 @@ size_t OutputParser::content_begin() const {
 
 size_t OutputParser::held_content_bytes() const {
   if (in_reasoning()) return 0;
-  return static_cast<size_t>(std::count(held_control_.begin(), held_control_.end(), false));
+  const size_t in_tools = tools_.has_value() ? tools_->held_content_bytes() : 0;
+  return in_tools +
+         static_cast<size_t>(std::count(held_control_.begin(), held_control_.end(), false));
 }
 
 bool OutputParser::IsSpaceAt(size_t at) const {
@@ -70,8 +81,7 @@ bool OutputParser::IsSpaceAt(size_t at) const {
 
 void OutputParser::Add(char byte, bool control, OutputText& out) {
   if (state_ == State::kAnswer) {
-    if (!control) out.content += byte;
-    return;
+    return AddAnswer({&byte, 1}, control, out);
   }
   held_ += byte;
   held_control_.push_back(control);
@@ -158,15 +168,26 @@ bool OutputParser::MayContinue(std::string_view text) const {
                      [&](const Choice& choice) { return choice.marker.starts_with(rest); });
 }
 
+void OutputParser::AddAnswer(std::string_view text, bool control, OutputText& out) {
+  if (!tools_.has_value()) {
+    if (!control) out.content += text;
+    return;
+  }
+  for (const char byte : text) tools_->Add(byte, control, out.content, out.tool_calls);
+}
+
 void OutputParser::BeginContent() {
   if (!content_begin_.has_value()) content_begin_ = read_bytes_ - held_.size();
 }
 
 void OutputParser::Emit(size_t count, OutputText& out) {
   if (!in_reasoning() && count > 0) BeginContent();
-  std::string& channel = in_reasoning() ? out.reasoning : out.content;
   for (size_t i = 0; i < count; ++i) {
-    if (!held_control_[i]) channel += held_[i];
+    if (!in_reasoning()) {
+      AddAnswer({&held_[i], 1}, held_control_[i], out);
+    } else if (!held_control_[i]) {
+      out.reasoning += held_[i];
+    }
   }
   Drop(count);
 }

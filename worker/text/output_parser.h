@@ -8,20 +8,22 @@
 
 #include "worker/text/reasoning_format.h"
 #include "worker/text/stop_matcher.h"
+#include "worker/text/tool_call_parser.h"
 
 namespace spillway {
 
-// What a model's text is made of. All reasoning comes before all content.
+// What a model's text is made of. All reasoning comes before all else.
 struct OutputText {
   std::string reasoning;
   std::string content;
+  std::vector<ToolCallDelta> tool_calls;
 
-  bool empty() const { return reasoning.empty() && content.empty(); }
+  bool empty() const { return reasoning.empty() && content.empty() && tool_calls.empty(); }
 };
 
-// Splits what a model writes into reasoning and content, piece by piece: for every way to cut the
-// text the concatenated channels are the same, and markers belong to neither. Text that may yet be
-// a marker, or whitespace that may turn out to be at the reasoning's end, is held back.
+// Splits what a model writes into reasoning, content and calls of tools, piece by piece: for every
+// way to cut the text the concatenated channels are the same, and markers belong to none. Text that
+// may yet be a marker, or whitespace that may turn out to be at the reasoning's end, is held back.
 //
 //            open marker              close marker                      no marker
 //   start ---------------> reasoning --------------> answer's start ---------------> answer
@@ -32,13 +34,14 @@ struct OutputText {
 // The reasoning is what comes first: an open marker behind anything but whitespace is content, as
 // is everything behind the first close marker. Without the close marker all is reasoning. As
 // llama.cpp has it, the reasoning loses the whitespace at both its ends, and the content the
-// whitespace that parted it from the reasoning; content without reasoning stays as it is.
+// whitespace that parted it from the reasoning; content without reasoning stays as it is. Calls are
+// looked for in what would be content (ToolCallParser).
 //
 // Pure. Holds back no more than what was written. Owned by a TextStream, on its thread.
 class OutputParser {
  public:
-  // The format outlives it.
-  explicit OutputParser(const ReasoningStart& start = {});
+  // The formats outlive it.
+  explicit OutputParser(const ReasoningStart& start = {}, const ToolCallStart& tools = {});
 
   // Takes whole UTF-8 characters and appends to `out` what is settled.
   void Append(std::string_view text, OutputText& out);
@@ -49,7 +52,9 @@ class OutputParser {
   // The end: appends what was held back, but for whitespace that the channels don't have.
   void Flush(OutputText& out);
 
-  bool active() const { return format_ != nullptr; }
+  bool active() const { return format_ != nullptr || tools_.has_value(); }
+  // No more text is of interest.
+  bool ended() const { return tools_.has_value() && tools_->ended(); }
   bool IsCloseMarker(std::string_view text) const;
   bool in_reasoning() const {
     return state_ == State::kReasoningStart || state_ == State::kReasoning;
@@ -96,6 +101,8 @@ class OutputParser {
     return state_ == State::kStart || state_ == State::kReasoningStart ||
            state_ == State::kAnswerStart;
   }
+  // Of the answer: content, or of a call.
+  void AddAnswer(std::string_view text, bool control, OutputText& out);
   // The content begins with the first byte held, or else with the next.
   void BeginContent();
   // Moves the first `count` held bytes to the state's channel, those of control tokens left out.
@@ -112,7 +119,8 @@ class OutputParser {
   std::vector<bool> held_control_;  // for each byte held: it is a control token's
   size_t held_space_ = 0;           // how many of the first bytes held are known to be whitespace
   bool skips_space_ = false;        // searching: nothing but whitespace has come yet
-  std::optional<StopMatcher> closes_;  // searching: for what ends the state
+  std::optional<StopMatcher> closes_;    // searching: for what ends the state
+  std::optional<ToolCallParser> tools_;  // what is answer goes through it
 };
 
 }  // namespace spillway

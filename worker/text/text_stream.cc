@@ -99,6 +99,8 @@ bool TextStream::Settle(bool at_end, OutputText& out) {
 bool TextStream::Deliver(OutputText& out) {
   out.reasoning += parsed_.reasoning;
   parsed_.reasoning.clear();
+  for (ToolCallDelta& call : parsed_.tool_calls) out.tool_calls.push_back(std::move(call));
+  parsed_.tool_calls.clear();
   if (!reasoning_stop_.empty() && parser_.reasoning_closed()) {
     matched_ = reasoning_stop_;
     return true;
@@ -114,6 +116,10 @@ bool TextStream::Deliver(OutputText& out) {
     }
   }
   parsed_.content.clear();
+  if (parser_.ended()) {
+    out.content += std::exchange(pending_, {});
+    return true;
+  }
   const size_t settled = pending_.size() - matcher_.open_bytes();
   out.content.append(pending_, 0, settled);
   pending_.erase(0, settled);

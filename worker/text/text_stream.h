@@ -36,7 +36,8 @@ class TextStream {
 
   // Adds a token and appends to `out` the text that is now settled. True when a stop string was
   // completed: the text before it has been appended, the rest is dropped and nothing may follow.
-  // Control tokens give no text. Requires that no stop string was completed before.
+  // Control tokens give no text. Likewise true when the parser wants no more
+  // (OutputParser::ended()). Requires that it was false before.
   bool Append(TokenId token, OutputText& out);
 
   // The end without a stop string: appends what was held back. True when what is released now

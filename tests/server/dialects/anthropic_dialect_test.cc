@@ -122,6 +122,42 @@ TEST_F(AnthropicDialectTest, AnswersWhole) {
   EXPECT_EQ(answer["usage"]["output_tokens"], 2);
 }
 
+TEST_F(AnthropicDialectTest, CallsOfToolsAreBlocksOfTheirOwn) {
+  ResponseSink& sink = Start(R"(,"stream":true)");
+  sink.OnDelta(0, {.content = "Hm", .tool_calls = {{.name = "f", .arguments = "{\"a\""}}}, 1);
+  sink.OnDelta(0, {.tool_calls = {{.arguments = ":1}"}, {.index = 1, .name = "g"}}}, 1);
+  sink.OnFinished(0, FinishReason::kStop, {});
+  const std::string all = Written();
+  const size_t text = all.find(R"({"type":"text_delta","text":"Hm"})");
+  const size_t call = all.find(R"("content_block":{"type":"tool_use","id":"toolu_)");
+  const size_t input =
+      all.find(R"("index":1,"delta":{"type":"input_json_delta","partial_json":"{\"a\""}})");
+  const size_t more = all.find(R"("partial_json":":1}")");
+  const size_t second = all.find(R"("name":"g","input":{}}})");
+  EXPECT_LT(text, call);
+  EXPECT_LT(call, input);
+  EXPECT_LT(input, more);
+  EXPECT_LT(more, second);
+  EXPECT_LT(second, all.find(R"({"type":"content_block_stop","index":2})"));
+  EXPECT_THAT(all, HasSubstr(R"("stop_reason":"tool_use")"));
+}
+
+TEST_F(AnthropicDialectTest, AWholeAnswersCallsHaveObjects) {
+  ResponseSink& sink = Start("");
+  sink.OnDelta(0,
+               {.tool_calls = {{.name = "f", .arguments = R"({"a":1})"},
+                               {.index = 1, .name = "g", .arguments = "{\"cut"}}},
+               1);
+  sink.OnFinished(0, FinishReason::kStop, {});
+  const json answer = json::parse(writer_.response.value().body);
+  EXPECT_EQ(answer["stop_reason"], "tool_use");
+  ASSERT_EQ(answer["content"].size(), 2u);
+  EXPECT_EQ(answer["content"][0]["input"], json::parse(R"({"a":1})"));
+  EXPECT_EQ(answer["content"][0]["type"], "tool_use");
+  EXPECT_EQ(answer["content"][1]["name"], "g");
+  EXPECT_EQ(answer["content"][1]["input"], json::object());
+}
+
 TEST_F(AnthropicDialectTest, AnAnswerCutByItsLengthSaysSo) {
   Start("").OnFinished(0, FinishReason::kLength, {});
   const json answer = json::parse(writer_.response.value().body);

@@ -76,19 +76,58 @@ TEST(AnthropicRequestTest, ThinkingIsForTheTemplateAndTheReader) {
   EXPECT_THAT(Refusal(With(R"(,"thinking":true)")), HasSubstr("thinking.type"));
 }
 
+TEST(AnthropicRequestTest, ToolsAndTheirCallsTakeOpenAisShape) {
+  const AnthropicRequest request = Parsed(
+      R"({"max_tokens":5,"tools":[{"name":"f","description":"d","input_schema":{"type":"object",)"
+      R"("properties":{"b":{},"a":{}}}}],"tool_choice":{"type":"auto",)"
+      R"("disable_parallel_tool_use":true},"messages":[{"role":"user","content":"q"},)"
+      R"({"role":"assistant","content":[{"type":"text","text":"t"},{"type":"tool_use",)"
+      R"("id":"toolu_1","name":"f","input":{"b":1,"a":"\u00e9"}}]},{"role":"user","content":[)"
+      R"({"type":"tool_result","tool_use_id":"toolu_1","content":[{"type":"text","text":"4"}]},)"
+      R"({"type":"tool_result","tool_use_id":"2","content":"5"},{"type":"text","text":"and?"}]}]})");
+  EXPECT_EQ(PromptOf(request).tools_json,
+            R"([{"type":"function","function":{"name":"f","description":"d","parameters":)"
+            R"({"type":"object","properties":{"b":{},"a":{}}}}}])");
+  EXPECT_EQ(
+      PromptOf(request).messages_json,
+      R"([{"role":"user","content":"q"},{"role":"assistant","content":"t","tool_calls":)"
+      R"([{"type":"function","id":"1","function":{"name":"f",)"
+      R"("arguments":"{\"b\":1,\"a\":\"\\u00e9\"}"}}]},)"
+      R"({"role":"tool","tool_call_id":"1","content":"4"},)"
+      R"({"role":"tool","tool_call_id":"2","content":"5"},{"role":"user","content":"and?"}])");
+  ASSERT_TRUE(request.generate.tool_use.has_value());
+  EXPECT_TRUE(request.generate.tool_use->one_call);
+  const AnthropicRequest none =
+      Parsed(With(R"(,"tools":[{"name":"f","input_schema":{}}],"tool_choice":{"type":"none"})"));
+  EXPECT_EQ(PromptOf(none).tools_json, "");
+  EXPECT_FALSE(none.generate.tool_use.has_value());
+}
+
+TEST(AnthropicRequestTest, ResultsAloneAreNoMessageOfTheUser) {
+  EXPECT_EQ(PromptOf(Parsed(R"({"max_tokens":5,"messages":[{"role":"user","content":"q"},)"
+                            R"({"role":"user","content":[{"type":"tool_result",)"
+                            R"("tool_use_id":"1"}]}]})"))
+                .messages_json,
+            R"([{"role":"user","content":"q"},{"role":"tool","tool_call_id":"1","content":""}])");
+}
+
 TEST(AnthropicRequestTest, NamesWhatIsUnfit) {
   EXPECT_THAT(Refusal("[]"), HasSubstr("JSON object"));
   EXPECT_THAT(Refusal(R"({"max_tokens":5})"), HasSubstr("messages: must be"));
   EXPECT_THAT(Refusal(R"({"messages":[{"role":"user","content":"hi"}]})"),
               HasSubstr("max_tokens: is missing"));
-  EXPECT_THAT(Refusal(With(R"(,"tools":[{"name":"f"}])")), HasSubstr("tools: "));
+  EXPECT_THAT(Refusal(With(R"(,"tools":[{"name":"f"}])")), HasSubstr("input_schema"));
   EXPECT_THAT(Refusal(With(R"(,"temperature":3)")), HasSubstr("temperature"));
   EXPECT_THAT(Refusal(R"({"max_tokens":5,"messages":[{"role":"user","content":[)"
                       R"({"type":"image","source":{}}]}]})"),
               HasSubstr("messages.0.content.0: is of type \"image\""));
+  EXPECT_THAT(Refusal(With(R"(,"tools":[{"type":"web_search_20250305","name":"w"}])")),
+              HasSubstr("tools.0.type"));
+  EXPECT_THAT(Refusal(With(R"(,"tools":[{"name":"f","input_schema":1}])")),
+              HasSubstr("tools.0.input_schema"));
   EXPECT_THAT(Refusal(R"({"max_tokens":5,"messages":[{"role":"user","content":[)"
-                      R"({"type":"tool_result","tool_use_id":"x"}]}]})"),
-              HasSubstr("tools"));
+                      R"({"type":"tool_result"}]}]})"),
+              HasSubstr("tool_use_id"));
   EXPECT_THAT(Refusal(R"({"max_tokens":5,"messages":[{"role":"user","content":"a"},)"
                       R"({"role":"assistant","content":"{"}]})"),
               HasSubstr("the last is the assistant's"));

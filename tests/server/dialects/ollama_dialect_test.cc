@@ -109,6 +109,31 @@ TEST_F(OllamaDialectTest, AnswersWholeWhenAsked) {
   EXPECT_THAT(writer_.response->body, Not(HasSubstr("\n")));
 }
 
+TEST_F(OllamaDialectTest, ACallOfAToolComesWholeAndWithAnObject) {
+  ResponseSink& sink = Start("");
+  sink.OnDelta(0, {.tool_calls = {{.name = "f", .arguments = "{\"a\""}}}, 1);
+  sink.OnBatchEnd();
+  EXPECT_EQ(writer_.AllWritten(), "");
+  sink.OnDelta(0, {.tool_calls = {{.arguments = ":1}"}, {.index = 1, .name = "g"}}}, 1);
+  sink.OnBatchEnd();
+  EXPECT_THAT(writer_.AllWritten(), HasSubstr(R"("function":{"index":0,"name":"f",)"
+                                              R"("arguments":{"a":1}}}]},"done":false})"));
+  sink.OnFinished(0, FinishReason::kStop, {});
+  EXPECT_THAT(writer_.AllWritten(), HasSubstr(R"({"index":1,"name":"g","arguments":{}}}]})"));
+  EXPECT_THAT(writer_.AllWritten(), HasSubstr(R"("done_reason":"stop")"));
+
+  ResponseSink& whole = Start(R"(,"stream":false)");
+  whole.OnDelta(0,
+                {.tool_calls = {{.name = "f", .arguments = "{}"},
+                                {.index = 1, .name = "g", .arguments = "{"}}},
+                1);
+  whole.OnFinished(0, FinishReason::kStop, {});
+  const json calls = Response()["message"]["tool_calls"];
+  ASSERT_EQ(calls.size(), 2u);
+  EXPECT_EQ(calls[1]["function"]["name"], "g");
+  EXPECT_EQ(calls[1]["function"]["index"], 1);
+}
+
 TEST_F(OllamaDialectTest, ThinkFalseHidesTheThinking) {
   ResponseSink& sink = Start(R"(,"think":false)");
   sink.OnDelta(0, {.content = "a", .reasoning = "hm"}, 2);

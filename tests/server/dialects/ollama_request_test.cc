@@ -102,6 +102,14 @@ TEST(OllamaRequestTest, MessagesTakeOpenAisShape) {
             R"({"role":"tool","content":"4","name":"f"}])");
 }
 
+TEST(OllamaRequestTest, ToolsGoToTheTemplate) {
+  const std::string tools = R"([{"type":"function","function":{"name":"f","parameters":{}}}])";
+  const OllamaRequest request = Chat(",\"tools\":" + tools);
+  EXPECT_EQ(PromptOf(request).tools_json, tools);
+  EXPECT_TRUE(request.generate.tool_use.has_value());
+  EXPECT_FALSE(Chat("").generate.tool_use.has_value());
+}
+
 TEST(OllamaRequestTest, WithoutMessagesTheModelIsOnlyLoaded) {
   const auto load = std::get<OllamaRequest>(ParseOllamaChat(R"({"model":"m"})", DialectLimits()));
   EXPECT_TRUE(load.only_load);
@@ -126,7 +134,7 @@ TEST(OllamaRequestTest, WhatIsNotSupportedIsRefusedByName) {
   EXPECT_THAT(ChatRefusal(R"(,"format":"json")"), HasSubstr("format: not supported"));
   EXPECT_THAT(ChatRefusal(R"(,"format":{"type":"object"})"), HasSubstr("format"));
   EXPECT_EQ(ChatRefusal(R"(,"format":"","tools":[])"), "none");
-  EXPECT_THAT(ChatRefusal(R"(,"tools":[{"type":"function"}])"), HasSubstr("tools"));
+  EXPECT_THAT(ChatRefusal(R"(,"tools":[{"type":"function"}])"), HasSubstr("tools[0].function"));
   EXPECT_THAT(GenerateRefusal(R"(,"prompt":"p","images":["aGk="])"), HasSubstr("images"));
   EXPECT_THAT(GenerateRefusal(R"(,"prompt":"p","suffix":"s")"), HasSubstr("suffix"));
   EXPECT_THAT(GenerateRefusal(R"(,"prompt":"p","context":[1])"), HasSubstr("context"));

@@ -197,6 +197,51 @@ TEST_F(OpenAiGenerationTest, AWholeAnswerTellsReasoningApart) {
               HasSubstr("\"completion_tokens_details\":{\"reasoning_tokens\":3}"));
 }
 
+TEST_F(OpenAiGenerationTest, AStreamTellsACallsNameFirstAndItsArgumentsInPieces) {
+  ResponseSink& generation = Start(/*stream=*/true);
+  generation.OnAccepted(10);
+  generation.OnStarted(4);
+  generation.OnBatchEnd();
+  generation.OnDelta(0, {.tool_calls = {{.name = "f\"", .arguments = "{"}}}, 1);
+  generation.OnDelta(0, {.tool_calls = {{.arguments = "}"}, {.index = 1, .name = "g"}}}, 1);
+  generation.OnBatchEnd();
+  generation.OnFinished(0, FinishReason::kStop, TokenUsage(2));
+  const std::string first = ToolCallId("chatcmpl-1", 0, 0);
+  const std::string head =
+      std::string(kHead) + R"({"index":0,"delta":{"content":"","tool_calls":[{"index":)";
+  const std::string tail = "\"}}]},\"logprobs\":null,\"finish_reason\":null}]}\n\n";
+  EXPECT_EQ(writer_.writes.at(1),
+            head + "0,\"id\":\"" + first +
+                R"(","type":"function","function":{"name":"f\"","arguments":")" + tail + head +
+                R"(0,"function":{"arguments":"{)" + tail + head +
+                R"(0,"function":{"arguments":"})" + tail + head + "1,\"id\":\"" +
+                ToolCallId("chatcmpl-1", 0, 1) +
+                R"(","type":"function","function":{"name":"g","arguments":")" + tail);
+  EXPECT_THAT(writer_.AllWritten(), HasSubstr("\"finish_reason\":\"tool_calls\""));
+  EXPECT_NE(first, ToolCallId("chatcmpl-1", 1, 0));
+  EXPECT_EQ(first.size(), 9u);
+}
+
+TEST_F(OpenAiGenerationTest, AWholeAnswerHasItsCalls) {
+  ResponseSink& generation = Start(/*stream=*/false, /*choices=*/2);
+  generation.OnAccepted(10);
+  generation.OnStarted(4);
+  generation.OnDelta(0, {.tool_calls = {{.name = "f", .arguments = "{\"a\":"}}}, 1);
+  generation.OnDelta(0, {.tool_calls = {{.arguments = "1}"}, {.index = 1, .name = "g"}}}, 1);
+  generation.OnDelta(1, {.content = "hi", .tool_calls = {{.name = "h", .arguments = "{"}}}, 1);
+  generation.OnFinished(0, FinishReason::kStop, TokenUsage(2));
+  generation.OnFinished(1, FinishReason::kLength, TokenUsage(2));
+  const std::string& body = writer_.response->body;
+  EXPECT_THAT(body,
+              HasSubstr(R"("content":null,"tool_calls":[{"id":")" + ToolCallId("chatcmpl-1", 0, 0) +
+                        R"(","type":"function","function":{"name":"f",)"
+                        R"("arguments":"{\"a\":1}"}},{"id":")"));
+  EXPECT_THAT(body, HasSubstr(R"({"name":"g","arguments":""}}],"refusal":null},"logprobs":null,)"
+                              R"("finish_reason":"tool_calls"})"));
+  EXPECT_THAT(body, HasSubstr(R"("content":"hi","tool_calls":[{)"));
+  EXPECT_THAT(body, HasSubstr("\"finish_reason\":\"length\""));
+}
+
 TEST_F(OpenAiGenerationTest, ReasoningIsHiddenWhereTheClientWantsNone) {
   for (const bool stream : {true, false}) {
     include_reasoning_ = false;

@@ -161,6 +161,13 @@ TEST(OpenAiRequestTest, UnfitFieldsNameParamValueAndRange) {
       {R"("tools":{})", "tools", "an array"},
       {R"("tools":[{}],"tool_choice":"required")", "tool_choice", "can't be forced"},
       {R"("functions":[{}])", "functions", "replaced by tools"},
+      {R"("tools":[1])", "tools[0]", "an object"},
+      {R"("tools":[{"type":"custom"}])", "tools[0].type", "only \"function\""},
+      {R"("tools":[{"type":"function"}])", "tools[0].function", "an object"},
+      {R"("tools":[{"function":{"name":""}}])", "tools[0].function.name", "1 to 256"},
+      {R"("tools":[{"function":{"name":"f","parameters":1}}])", "tools[0].function.parameters",
+       "an object, not 1"},
+      {R"("parallel_tool_calls":1)", "parallel_tool_calls", "true or false"},
       {R"("modalities":["text","audio"])", "modalities", "[\"text\"]"},
       {R"("chat_template_kwargs":[])", "chat_template_kwargs", "an object"},
   };
@@ -231,10 +238,21 @@ TEST(OpenAiRequestTest, ToolsReachTheTemplateUnlessTheyMayNotBeUsed) {
   const auto tools = [](const std::string& fields) {
     return std::get<ChatPrompt>(Chat(fields).generate.prompt).tools_json;
   };
-  EXPECT_EQ(tools(R"("tools":[{"type":"function"}])"), R"([{"type":"function"}])");
-  EXPECT_EQ(tools(R"("tools":[{"type":"function"}],"tool_choice":"auto")"),
-            R"([{"type":"function"}])");
-  EXPECT_EQ(tools(R"("tools":[{"type":"function"}],"tool_choice":"none")"), "");
+  const std::string tool = R"([{"type":"function","function":{"name":"f"}}])";
+  EXPECT_EQ(tools("\"tools\":" + tool), tool);
+  EXPECT_EQ(tools("\"tools\":" + tool + R"(,"tool_choice":"auto")"), tool);
+  EXPECT_EQ(tools("\"tools\":" + tool + R"(,"tool_choice":"none")"), "");
+}
+
+TEST(OpenAiRequestTest, CallsAreLookedForWhereThereAreTools) {
+  const std::string tools = R"("tools":[{"type":"function","function":{"name":"f"}}])";
+  EXPECT_FALSE(Chat("").generate.tool_use.has_value());
+  EXPECT_FALSE(Chat(tools + R"(,"tool_choice":"none")").generate.tool_use.has_value());
+  const auto use = Chat(tools).generate.tool_use;
+  ASSERT_TRUE(use.has_value());
+  EXPECT_EQ(use->choice, ToolUse::Choice::kAuto);
+  EXPECT_FALSE(use->one_call);
+  EXPECT_TRUE(Chat(tools + R"(,"parallel_tool_calls":false)").generate.tool_use->one_call);
 }
 
 TEST(OpenAiRequestTest, WhatTemplatesSeeKeepsItsKeysOrderAndSpelling) {
@@ -255,8 +273,10 @@ TEST(OpenAiRequestTest, WhatTemplatesSeeKeepsItsKeysOrderAndSpelling) {
 
 TEST(OpenAiRequestTest, NamesWithEscapesCostTheOrderOnly) {
   EXPECT_EQ(
-      std::get<ChatPrompt>(Chat(R"("to\u006fls":[{"b":1,"a":2}])").generate.prompt).tools_json,
-      R"([{"a":2,"b":1}])");
+      std::get<ChatPrompt>(
+          Chat(R"("to\u006fls":[{"type":"function","function":{"name":"f"}}])").generate.prompt)
+          .tools_json,
+      R"([{"function":{"name":"f"},"type":"function"}])");
   EXPECT_EQ(Messages(R"([{"r\u006fle":"assistant","tool_calls":[{"b":1,"a":2}]}])"),
             R"([{"role":"assistant","content":"","tool_calls":[{"a":2,"b":1}]}])");
 }
