@@ -8,6 +8,7 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "router/error_table.h"
+#include "router/service.h"
 
 namespace spillway {
 namespace {
@@ -122,8 +123,15 @@ void EmbeddingFlows::Begin(RequestId id, Flow& flow) {
          .field = "input"});
     return;
   }
-  const absl::StatusOr<ReplicaDirectory::View> view =
-      directory_.FindForEmbedding(flow.request.model);
+  const std::string& service = flow.request.service;
+  absl::StatusOr<ReplicaDirectory::View> view =
+      directory_.FindForEmbedding(service.empty() ? flow.request.model : service);
+  if (view.ok() && !service.empty() && !view->service.empty()) {
+    if (absl::Status status = CheckModelOfService(flow.request.model, view->service);
+        !status.ok()) {
+      view = std::move(status);
+    }
+  }
   if (!view.ok()) {
     PostFailure(id, {.status = view.status(), .reason = "model_not_found"});
     return;

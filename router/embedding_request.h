@@ -20,6 +20,7 @@ struct EmbeddingRequest {
   // As GenerateRequest has them.
   std::string request_id;
   std::string model;
+  std::string service;
   std::string tenant;
   std::string token_name;
   std::shared_ptr<TokenAccount> account;

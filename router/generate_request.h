@@ -73,6 +73,7 @@ struct OutputConstraint {
 struct GenerateRequest {
   std::string request_id;
   std::string model;       // as the client wrote it; empty: the default service
+  std::string service;     // that it is sent to, whatever others there are; empty: `model` decides
   std::string tenant;      // from the token
   std::string token_name;  // for logs; empty where no token was needed
   // Of the token, which may limit what is done; null: nothing does.

@@ -7,6 +7,7 @@
 #include "router/error_table.h"
 #include "router/router_shard.h"
 #include "router/router_shard_request.h"
+#include "router/service.h"
 
 namespace spillway {
 namespace {
@@ -23,8 +24,16 @@ void RouterShardImpl::Choose(Request& request, const ChooseReplicaAction& action
   if (request.flow.ended()) return;
   const int32_t first = action.choices.front();
   const bool resolved = request.service != "none";
+  const GenerateRequest& asked = request.request;
   absl::StatusOr<ReplicaDirectory::View> view =
-      directory_.Find(resolved ? request.service : request.request.model);
+      directory_.Find(resolved                ? request.service
+                      : asked.service.empty() ? asked.model
+                                              : asked.service);
+  if (view.ok() && !resolved && !asked.service.empty() && !view->service.empty()) {
+    if (absl::Status status = CheckModelOfService(asked.model, view->service); !status.ok()) {
+      view = std::move(status);
+    }
+  }
   if (!view.ok()) {
     request.flow.OnNotPlaced(action.choices, {.status = view.status(), .reason = "model_not_found"},
                              more);

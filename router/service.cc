@@ -41,4 +41,11 @@ absl::StatusOr<std::string> ResolveService(std::string_view model,
                    "\" not found; this server has: ", absl::StrJoin(services, ", ")));
 }
 
+absl::Status CheckModelOfService(std::string_view model, std::string_view service) {
+  if (model.empty() || ServiceAlias(model) == ServiceAlias(service)) return absl::OkStatus();
+  return absl::NotFoundError(
+      absl::StrCat("model \"", std::string(model.substr(0, kNameBytesShown)),
+                   "\" not found; this service has: ", std::string(service)));
+}
+
 }  // namespace spillway

@@ -4,6 +4,7 @@
 #include <string>
 #include <string_view>
 
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 
 namespace spillway {
@@ -18,5 +19,10 @@ std::string ServiceAlias(std::string_view model);
 // Requires `services` not empty. NOT_FOUND names those that there are.
 absl::StatusOr<std::string> ResolveService(std::string_view model,
                                            std::span<const std::string> services);
+
+// Whether a request that was sent to `service` may name `model`.
+//
+// NOT_FOUND names the service's own.
+absl::Status CheckModelOfService(std::string_view model, std::string_view service);
 
 }  // namespace spillway

@@ -17,6 +17,7 @@
 #include "server/dialects/anthropic_dialect.h"
 #include "server/dialects/dialect_context.h"
 #include "server/dialects/dialect_errors.h"
+#include "server/dialects/eas_paths.h"
 #include "server/dialects/ollama_dialect.h"
 #include "server/dialects/openai_dialect.h"
 #include "server/dialects/openai_error.h"
@@ -103,7 +104,8 @@ struct FrontDoorThread {
         openai(DialectOptions(serve, id_seed, observer), router, *shard, clock),
         anthropic(context),
         ollama(context, sizes),
-        routes(gate, FormatOpenAiError) {
+        routes(gate, FormatOpenAiError),
+        eas(router, routes, FormatOpenAiError) {
     shard->SetObserver(&observer);
     AddOperationsRoutes(routes, router, metrics, draining, std::move(status));
     openai.AddRoutes(routes);
@@ -112,7 +114,7 @@ struct FrontDoorThread {
     for (PathErrors& errors : DialectErrors()) {
       routes.AddErrorFormat(errors.prefix, std::move(errors.format));
     }
-    server.SetHandler(thread, routes);
+    server.SetHandler(thread, eas);
     server.RunEvery(thread, kRouterTick, [this] { shard->Tick(); });
   }
 
@@ -122,6 +124,7 @@ struct FrontDoorThread {
   AnthropicDialect anthropic;
   OllamaDialect ollama;
   RouteTable routes;
+  EasPaths eas;
 };
 
 FrontDoor::FrontDoor(const ServeOptions& options, RuntimeFolder folder, Parts parts)

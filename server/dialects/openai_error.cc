@@ -21,6 +21,7 @@ OpenAiError ToOpenAiError(const GenerateError& error, std::string_view prompt_pa
   const ErrorRow& row = FindErrorRow(error.status.code(), error.reason);
   OpenAiError out;
   out.status = row.http_status;
+  out.eas_status = row.eas_http_status;
   out.message = std::string(error.status.message());
   out.type = row.openai_type;
   if (!row.openai_code.empty()) out.code = row.openai_code;
@@ -58,6 +59,7 @@ std::string ErrorJson(const OpenAiError& error) {
 HttpResponse ErrorResponse(const OpenAiError& error) {
   HttpResponse response;
   response.status = error.status;
+  response.eas_status = error.eas_status;
   response.body = ErrorJson(error);
   AddRetryAfter(error.retry_after, response);
   // The SDKs don't retry other statuses by themselves.

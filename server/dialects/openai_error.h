@@ -13,6 +13,7 @@ namespace spillway {
 // An error as OpenAI's clients read it.
 struct OpenAiError {
   int status = 400;
+  int eas_status = 0;  // PAI-EAS's own number for it; 0: the same
   std::string message;
   std::string type = "invalid_request_error";
   std::optional<std::string> param;

@@ -2,12 +2,18 @@
 
 #include <utility>
 
+#include "router/service.h"
 #include "router/token_account.h"
 
 namespace spillway {
 
 std::vector<ModelInfo> ModelsFor(const HttpRequest& http, const Router& router) {
   std::vector<ModelInfo> models = router.Models();
+  if (!http.service.empty()) {
+    std::erase_if(models, [&](const ModelInfo& model) {
+      return !CheckModelOfService(http.service, model.name).ok();
+    });
+  }
   return http.account == nullptr ? models : http.account->Visible(std::move(models));
 }
 

@@ -18,9 +18,12 @@ void SetOrigin(const HttpRequest& http, Request& request) {
   request.token_name = http.token_name;
   request.account = http.account;
   request.traceparent = http.traceparent;
+  request.service = http.service;
+  if (request.model.empty()) request.model = http.service;
 }
 
-// The models that its token may use, by the names that it may use for them.
+// The models that its token may use, by the names that it may use for them; of the service alone
+// that its path names.
 std::vector<ModelInfo> ModelsFor(const HttpRequest& http, const Router& router);
 
 // The model that a request to generate goes to when it names none; empty while there is none.

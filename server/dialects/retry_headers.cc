@@ -32,6 +32,7 @@ RetryAdvice AdviseRetry(const GenerateError& error) {
 }
 
 void AddRetryHeaders(const GenerateError& error, HttpResponse& response) {
+  response.eas_status = FindErrorRow(error.status.code(), error.reason).eas_http_status;
   const RetryAdvice advice = AdviseRetry(error);
   AddRetryAfter(advice.after, response);
   if (advice.vain && (response.status == 429 || response.status >= 500)) {

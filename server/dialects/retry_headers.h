@@ -18,8 +18,8 @@ struct RetryAdvice {
 // day), the client is told both: when, and not to wait for it.
 RetryAdvice AdviseRetry(const GenerateError& error);
 
-// Says when to try again, or that it is in vain. SDKs retry 408,
-// 409, 429 and 5xx by themselves unless they are told.
+// Says when to try again, or that it is in vain, and PAI-EAS's number for the error. SDKs
+// retry 408, 409, 429 and 5xx by themselves unless they are told.
 void AddRetryHeaders(const GenerateError& error, HttpResponse& response);
 
 }  // namespace spillway

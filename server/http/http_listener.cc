@@ -106,6 +106,7 @@ class TcpAcceptor final : public Acceptor {
     traits_.token_required = listener_.token_required;
     traits_.ollama = listener_.ollama;
     traits_.loopback = bound.address().is_loopback();
+    is_any_ = bound.address().is_unspecified();
     return absl::OkStatus();
   }
 
@@ -171,8 +172,19 @@ class TcpAcceptor final : public Acceptor {
     }
     ServeConnection(context_, descriptor, is_v6_,
                     listener_.tls == nullptr ? nullptr : listener_.tls->context(),
-                    {traits_, listener_.any_origin, peer.address().to_string()}, thread_);
+                    {traits_, listener_.any_origin, peer.address().to_string(),
+                     is_any_ ? LocalAddress(descriptor) : bound_address_},
+                    thread_);
     return true;
+  }
+
+  // Empty where the connection has gone already.
+  static std::string LocalAddress(int descriptor) {
+    tcp::endpoint local;
+    auto length = static_cast<socklen_t>(local.capacity());
+    if (::getsockname(descriptor, local.data(), &length) != 0) return "";
+    local.resize(length);
+    return FormatAddress(local);
   }
 
   bool EvictOldest() {
@@ -191,6 +203,7 @@ class TcpAcceptor final : public Acceptor {
   std::string bound_address_;
   ListenerTraits traits_;
   bool is_v6_ = false;
+  bool is_any_ = false;  // listens on all addresses of the machine
   absl::Time next_failure_log_ = absl::InfinitePast();
 };
 

@@ -180,6 +180,7 @@ void HttpSession::Send(HttpResponse response) {
   CHECK(phase_ == Phase::kNone);
   phase_ = Phase::kEnded;
   status_ = response.status;
+  if (response.close) keep_alive_ = false;
   ResponseHead head = MakeHead(response.status, response.content_type);
   head.body_bytes = response.body.size();
   if (add_headers_) add_headers_(response.headers);

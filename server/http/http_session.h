@@ -23,6 +23,7 @@ struct ConnectionOrigin {
   ListenerTraits listener;
   bool any_origin = false;
   std::string peer_address;
+  std::string local_address;  // with its port
 };
 
 // Who carries a session's bytes. Both calls may come from within any call of the session's but

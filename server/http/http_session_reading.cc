@@ -109,6 +109,7 @@ HttpRequest HttpSession::MakeRequest() {
   }
   request.client_address = origin_.peer_address;
   if (!thread_.trusted_proxies.empty()) NoteProxies(request);
+  request.local_address = origin_.local_address;
   request.listener = origin_.listener;
   return request;
 }

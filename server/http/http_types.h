@@ -39,6 +39,7 @@ struct HttpRequest {
   std::string request_id;      // the client's x-request-id if it is fit to repeat, else ours
   std::string traceparent;     // the client's, if it is valid
   std::string client_address;  // "127.0.0.1"; behind a trusted proxy the one that it tells
+  std::string local_address;   // of this machine, where the client has connected: "127.0.0.1:8080"
   bool from_trusted_proxy = false;
   ListenerTraits listener;
 
@@ -51,6 +52,9 @@ struct HttpRequest {
   // Adds to the head of whatever answer this request gets, when that is written; may be empty.
   std::function<void(std::vector<HttpHeader>&)> add_headers;
 
+  // By whoever takes it off the path: the service that the path names; empty: it names none.
+  std::string service;
+
   // The first header of that name, in any case; nullopt when there is none.
   std::optional<std::string_view> Header(std::string_view name) const;
 };
@@ -60,6 +64,9 @@ struct HttpResponse {
   std::string content_type = "application/json";
   std::vector<HttpHeader> headers = {};
   std::string body = {};
+  // PAI-EAS's own number for this error, for requests that came by its paths; 0: the same.
+  int eas_status = 0;
+  bool close = false;  // the connection ends with it
 };
 
 // Where an answer goes: either one Send(), or BeginStream(), writes, and one of EndStream() and

@@ -46,6 +46,8 @@ std::string_view ReasonPhrase(int status) {
       return "Too Many Requests";
     case 431:
       return "Request Header Fields Too Large";
+    case 450:
+      return "Instance Queue Full";
     case 500:
       return "Internal Server Error";
     case 501:

@@ -229,6 +229,21 @@ TEST_F(RouterTest, RefusesWhenTheQueuesAreFull) {
   EXPECT_TRUE(worker.seen().submissions.empty());
 }
 
+TEST_F(RouterTest, AServiceThatIsNamedDecidesAndHasNoOtherModel) {
+  Make();
+  AddWorker("worker-0", {.model_name = "smollm2-135m-instruct"});
+  AddWorker("worker-1", {.model_name = "other"});
+  GenerateRequest request;
+  request.service = "OTHER";
+  EXPECT_EQ(Refusal(request), "none");
+  request.model = "other";
+  EXPECT_EQ(Refusal(request), "none");
+  EXPECT_EQ(workers_["worker-1"]->seen().submissions.size(), 2u);
+  request.model = "smollm2-135m-instruct";
+  EXPECT_EQ(Refusal(request), "model_not_found");
+  EXPECT_EQ(workers_["worker-0"]->seen().submissions.size(), 0u);
+}
+
 TEST_F(RouterTest, NamesTheModelsThatItHas) {
   Make();
   AddWorker("worker-0", {.model_name = "smollm2-135m-instruct"});

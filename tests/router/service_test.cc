@@ -28,6 +28,14 @@ TEST(ResolveService, TheVeryNameGoesBeforeAnAlias) {
   EXPECT_EQ(*ResolveService("TINY", services), "tiny");
 }
 
+TEST(CheckModelOfService, ItsOwnModelOrNone) {
+  EXPECT_TRUE(CheckModelOfService("", "tiny").ok());
+  EXPECT_TRUE(CheckModelOfService("Tiny:latest", "tiny").ok());
+  const absl::Status other = CheckModelOfService("small", "tiny");
+  EXPECT_EQ(other.code(), absl::StatusCode::kNotFound);
+  EXPECT_EQ(std::string(other.message()), "model \"small\" not found; this service has: tiny");
+}
+
 TEST(ResolveService, SaysWhatThereIs) {
   const absl::StatusOr<std::string> service = ResolveService("qwen", kServices);
   EXPECT_EQ(service.status().code(), absl::StatusCode::kNotFound);

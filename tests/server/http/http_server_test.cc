@@ -58,9 +58,9 @@ class HeldOperation : public HttpOperation {
 
 class HttpServerTest : public ::testing::Test {
  protected:
-  void StartServer(HttpLimits limits = {}) {
+  void StartServer(HttpLimits limits = {}, const std::string& listen = "127.0.0.1:0") {
     HttpServerOptions options;
-    options.listeners = {{.address = "127.0.0.1:0"}};
+    options.listeners = {{.address = listen}};
     options.limits = limits;
     server_ = std::make_unique<HttpServer>(options, clock_, metrics_);
     AddRoutes();
@@ -83,6 +83,11 @@ class HttpServerTest : public ::testing::Test {
     routes_.Add(
         {"GET", "/path/*", TokenRule::kNever, [](HttpRequest& request, ResponseWriter& writer) {
            writer.Send({.headers = {}, .body = request.path_rest + "?" + request.query});
+           return nullptr;
+         }});
+    routes_.Add(
+        {"GET", "/address", TokenRule::kNever, [](HttpRequest& request, ResponseWriter& writer) {
+           writer.Send({.headers = {}, .body = request.local_address});
            return nullptr;
          }});
     routes_.Add({"GET", "/held", TokenRule::kNever, [this](HttpRequest&, ResponseWriter& writer) {
@@ -129,6 +134,16 @@ TEST_F(HttpServerTest, AnswersAndKeepsTheConnection) {
     EXPECT_THAT(response, HasSubstr("Content-Type: text/plain\r\nContent-Length: 5\r\n"));
     EXPECT_THAT(response, HasSubstr("x-request-id: "));
     EXPECT_THAT(response, EndsWith("\r\n\r\nhello"));
+  }
+}
+
+TEST_F(HttpServerTest, KnowsTheAddressThatItWasAskedAt) {
+  StartServer({}, "0.0.0.0:0");
+  const std::string port = address_.substr(address_.rfind(':'));
+  for (const std::string host : {"127.0.0.1", "127.0.0.2"}) {
+    SocketClient client(host + port);
+    client.Send(Get("/address"));
+    EXPECT_THAT(client.ReadResponse(), EndsWith("\r\n\r\n" + host + port));
   }
 }
 

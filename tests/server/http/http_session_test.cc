@@ -30,6 +30,17 @@ TEST(HttpSessionTest, AnswersOneRequestAfterTheOther) {
   EXPECT_TRUE(client.open());
 }
 
+TEST(HttpSessionTest, AnAnswerMayEndTheConnection) {
+  Thread thread;
+  Client client(thread);
+  client.Send(Get("/hold"));
+  thread.handler.writer->Send({.status = 450, .headers = {}, .body = "full", .close = true});
+  const std::string all = client.Received();
+  EXPECT_THAT(all, StartsWith("HTTP/1.1 450 Instance Queue Full\r\n"));
+  EXPECT_THAT(all, HasSubstr("Connection: close\r\n"));
+  EXPECT_FALSE(client.open());
+}
+
 TEST(HttpSessionTest, NextRequestIsHandledOnlyWhenTheAnswerHasLeft) {
   Thread thread;
   Client client(thread);
