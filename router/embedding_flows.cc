@@ -287,7 +287,8 @@ void EmbeddingFlows::End(RequestId id, std::string_view outcome, int http_status
   const auto found = flows_.find(id);
   Flow flow = std::move(found->second);
   flows_.erase(found);
-  if (outcome == "finished") flow.quota.Settle(flow.answer.prompt_tokens);
+  const bool finished = outcome == "finished";
+  if (finished) flow.quota.Settle(flow.answer.prompt_tokens);
   RequestRecord record;
   record.asked = flow.asked;
   record.ended = clock_.Now();
@@ -297,6 +298,7 @@ void EmbeddingFlows::End(RequestId id, std::string_view outcome, int http_status
   metrics_.Observe(flow.service, record);
   if (observer_ == nullptr) return;
   observer_->OnRequestEnd({.request_id = flow.request.request_id,
+                           .token_id = TokenIdOf(flow.request.account),
                            .token = flow.request.token_name,
                            .service = flow.service,
                            .replica = flow.replica,
@@ -304,7 +306,8 @@ void EmbeddingFlows::End(RequestId id, std::string_view outcome, int http_status
                            .http_status = http_status,
                            .prompt_tokens = record.prompt_tokens,
                            .took = record.ended - record.asked,
-                           .traceparent = flow.request.traceparent});
+                           .traceparent = flow.request.traceparent,
+                           .billed = {.prompt_tokens = finished ? record.prompt_tokens : 0}});
 }
 
 }  // namespace spillway

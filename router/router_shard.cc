@@ -13,6 +13,10 @@
 namespace spillway {
 namespace {
 
+// How often an observer hears of what goes on. With the ledger's own delay it is under a second
+// from a token's delivery to its being on the disk.
+constexpr absl::Duration kProgressEvery = absl::Milliseconds(200);
+
 // How fast the average of bytes per token follows the prompts.
 constexpr double kAverageWeight = 0.05;
 
@@ -28,6 +32,15 @@ size_t PromptBytes(const GenerateRequest& request) {
   }
   for (const std::string& stop : request.stop_strings) bytes += stop.size();
   return bytes;
+}
+
+// Who got nothing owes nothing.
+DeliveredTokenCounts Billed(const RequestRecord& record) {
+  const int32_t delivered = DeliveredTokens(record);
+  if (record.outcome != "finished" && delivered == 0) return {};
+  return {.prompt_tokens = record.prompt_tokens,
+          .cached_tokens = record.cached_tokens,
+          .completion_tokens = delivered};
 }
 
 bool IsForSink(const FlowAction& action) {
@@ -174,7 +187,12 @@ void RouterShardImpl::Tick() {
   const absl::Time now = clock_.Now();
   std::vector<RequestId> ids;
   ids.reserve(requests_.size());
-  for (const auto& [id, request] : requests_) ids.push_back(id);
+  const bool tell = observer_ != nullptr && now >= next_progress_;
+  if (tell) next_progress_ = now + kProgressEvery;
+  for (const auto& [id, request] : requests_) {
+    ids.push_back(id);
+    if (tell) TellProgress(*request);
+  }
   for (const RequestId id : ids) {
     Request* request = Find(id);
     if (request == nullptr || request->busy) continue;
@@ -342,19 +360,31 @@ void RouterShardImpl::Forget(Request& request) {
   record.ignored_events = request.flow.ignored_events();
   if (record.outcome == "finished") record.total_usage = request.flow.total_usage();
   record.ended = clock_.Now();
-  const int32_t delivered = DeliveredTokens(record);
-  // Who got nothing owes nothing, not even for the prompt.
-  if (record.outcome == "finished" || delivered > 0) {
-    request.quota.Settle(int64_t{record.prompt_tokens} + delivered);
-  }
+  const DeliveredTokenCounts billed = Billed(record);
+  request.quota.Settle(int64_t{billed.prompt_tokens} + billed.completion_tokens);
   metrics_.Observe(request.service, record);
   if (observer_ != nullptr) Observe(request);
   requests_.erase(request.id);
 }
 
+void RouterShardImpl::TellProgress(Request& request) {
+  const DeliveredTokenCounts billed = Billed(request.record);
+  const DeliveredTokenCounts told = request.told;
+  if (billed.completion_tokens == told.completion_tokens) return;
+  observer_->OnProgress(
+      {.token_id = TokenIdOf(request.request.account),
+       .service = request.service,
+       .provider = {},
+       .delivered = {.prompt_tokens = billed.prompt_tokens - told.prompt_tokens,
+                     .cached_tokens = billed.cached_tokens - told.cached_tokens,
+                     .completion_tokens = billed.completion_tokens - told.completion_tokens}});
+  request.told = billed;
+}
+
 void RouterShardImpl::Observe(const Request& request) {
   const RequestRecord& record = request.record;
   RequestSummary summary = {.request_id = request.request.request_id,
+                            .token_id = TokenIdOf(request.request.account),
                             .token = request.request.token_name,
                             .service = request.service,
                             .replica = record.replica,
@@ -365,7 +395,9 @@ void RouterShardImpl::Observe(const Request& request) {
                             .completion_tokens = DeliveredTokens(record),
                             .took = record.ended - record.asked,
                             .resumes = record.resumes,
-                            .traceparent = request.request.traceparent};
+                            .traceparent = request.request.traceparent,
+                            .billed = Billed(record),
+                            .told = request.told};
   if (record.choices.front().finished) {
     summary.finish = FinishWord(*record.choices.front().finished);
   }

@@ -103,6 +103,7 @@ class RouterShardImpl : public RouterShard {
   void Post(RequestId id, FlowActions actions);
   void Forget(Request& request);
   void Observe(const Request& request);
+  void TellProgress(Request& request);
   int64_t PromptTokensEstimate(size_t prompt_bytes) const;
 
   const int32_t index_;
@@ -122,6 +123,7 @@ class RouterShardImpl : public RouterShard {
   std::unordered_map<uint64_t, Sequence> sequences_;
   uint64_t next_request_ = 1;
   uint64_t next_sequence_ = 1;
+  absl::Time next_progress_ = absl::InfinitePast();
   double bytes_per_prompt_token_ = 4;  // a running average; 4 is usual for English text
 };
 

@@ -32,9 +32,10 @@ struct RouterShardImpl::Request {
   // those numerics, and only equal ones are sure to continue it.
   std::vector<uint64_t> numerics;
   RequestRecord record;
-  QuotaReservation quota;  // settled at its end
-  bool busy = false;       // its actions are being carried out: Forget() is their end's business
-  bool touched = false;    // the sink heard something in this batch
+  DeliveredTokenCounts told;  // to the observer, so far
+  QuotaReservation quota;     // settled at its end
+  bool busy = false;          // its actions are being carried out: Forget() is their end's business
+  bool touched = false;       // the sink heard something in this batch
 };
 
 }  // namespace spillway

@@ -9,6 +9,7 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "router/token_limits.h"
+#include "router/usage_books.h"
 
 namespace spillway {
 
@@ -48,6 +49,13 @@ class Store {
   // NOT_FOUND: as of RevokeToken.
   virtual absl::Status RotateToken(std::string_view id_or_name, std::string_view sha256_hex,
                                    absl::Time previous_until) = 0;
+
+  // All of it or nothing; nothing if its writer's batch of that number was written already.
+  virtual absl::Status AddUsage(const UsageBatch& batch) = 0;
+  // Of the days from `since_day` (since 1970, in UTC) on, oldest first; `minutes`: by minutes,
+  // which are kept for two days.
+  virtual absl::StatusOr<std::vector<UsageEntry>> ListUsage(int64_t since_day,
+                                                            bool minutes) const = 0;
 };
 
 }  // namespace spillway

@@ -148,6 +148,10 @@ QuotaView TokenAccount::View() {
   return quota_.View(limits_, now, wall);
 }
 
+std::string_view TokenIdOf(const std::shared_ptr<TokenAccount>& account) {
+  return account == nullptr ? std::string_view() : std::string_view(account->id());
+}
+
 TokenDemand DemandOf(const GenerateRequest& request, int64_t prompt_tokens) {
   TokenDemand demand = {.prompt_tokens = prompt_tokens};
   if (request.prompt_only) return demand;

@@ -83,6 +83,9 @@ class TokenAccount : public std::enable_shared_from_this<TokenAccount> {
   TokenQuota quota_ GUARDED_BY(mutex_);
 };
 
+// Empty where no token was needed.
+std::string_view TokenIdOf(const std::shared_ptr<TokenAccount>& account);
+
 // How many tokens a request counts for before its answer is known: as max_tokens says, up to a
 // limit, for each choice; where it says nothing, some.
 TokenDemand DemandOf(const GenerateRequest& request, int64_t prompt_tokens);

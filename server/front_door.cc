@@ -15,6 +15,7 @@
 #include "server/auth/token.h"
 #include "server/cli/model_bytes.h"
 #include "server/dialects/anthropic_dialect.h"
+#include "server/dialects/billing_routes.h"
 #include "server/dialects/dialect_context.h"
 #include "server/dialects/dialect_errors.h"
 #include "server/dialects/eas_paths.h"
@@ -70,6 +71,16 @@ ModelSizes SizesOf(const ServeOptions& options) {
   return sizes;
 }
 
+// Before this process began, so that a restart gives nobody a new day.
+std::map<std::string, Authenticator::PastUse> UsedToday(const UsageLedger& ledger) {
+  std::map<std::string, Authenticator::PastUse> past;
+  for (const auto& [token_id, counts] : ledger.past()) {
+    past[token_id] = {.requests = counts.requests,
+                      .tokens = counts.prompt_tokens + counts.completion_tokens};
+  }
+  return past;
+}
+
 // Posts to a collector. `endpoint` was checked.
 SpanExporter::Send SpanSender(const std::string& endpoint) {
   return [url = ParseBaseUrl(endpoint).value()](const std::string& body) -> absl::Status {
@@ -91,7 +102,7 @@ struct FrontDoorThread {
                   Router& router, const RequestGate& gate, const Clock& clock,
                   const MetricRegistry& metrics, const std::atomic<bool>& draining,
                   RequestObserver& observer, const ModelSizes& sizes,
-                  std::function<StatusReport()> status)
+                  std::function<StatusReport()> status, CostOfToken cost_of)
       : shard(router.MakeShard(server.Poster(thread))),
         context{.router = router,
                 .shard = *shard,
@@ -109,6 +120,7 @@ struct FrontDoorThread {
     shard->SetObserver(&observer);
     AddOperationsRoutes(routes, router, metrics, draining, std::move(status));
     openai.AddRoutes(routes);
+    AddBillingRoutes(routes, clock, std::move(cost_of));
     anthropic.AddRoutes(routes);
     ollama.AddRoutes(routes);
     for (PathErrors& errors : DialectErrors()) {
@@ -134,6 +146,9 @@ FrontDoor::FrontDoor(const ServeOptions& options, RuntimeFolder folder, Parts pa
       log_lines_dropped_(metrics_.GetCounter("spillway_log_lines_dropped_total",
                                              "Lines that the log was too slow for.")),
       request_log_(Log),
+      ledger_store_(std::move(parts.ledger_store)),
+      ledger_(LedgerLimits(), absl::StrCat(absl::Hex(parts.random_seed, absl::kZeroPad16)), clock_,
+              metrics_, *ledger_store_),
       store_(std::move(parts.store)),
       authenticator_(parts.token_hashes, clock_),
       failures_(FailureLimits()),
@@ -151,6 +166,7 @@ FrontDoor::FrontDoor(const ServeOptions& options, RuntimeFolder folder, Parts pa
       plan_(options.drain_delay, options.grace) {
   AddVllmAliases(metrics_);
   observers_.Add(request_log_);
+  observers_.Add(ledger_);
   if (!options.otlp_endpoint.empty()) {
     spans_ = std::make_unique<SpanExporter>(clock_, metrics_, parts.random_seed + 2,
                                             SpanSender(options.otlp_endpoint));
@@ -162,7 +178,10 @@ FrontDoor::FrontDoor(const ServeOptions& options, RuntimeFolder folder, Parts pa
   for (int32_t i = 0; i < options.http_threads; ++i) {
     threads_.push_back(std::make_unique<FrontDoorThread>(
         options, server_, i, seeds(), *router_, gate, clock_, metrics_, draining_, observers_,
-        sizes, [this] { return Report(); }));
+        sizes, [this] { return Report(); },
+        [this](std::string_view token_id, int64_t first_day, int64_t last_day) {
+          return ledger_.CostOf(token_id, first_day, last_day);
+        }));
   }
 }
 
@@ -173,7 +192,10 @@ FrontDoor::~FrontDoor() {
 }
 
 absl::Status FrontDoor::Start() {
+  RETURN_IF_ERROR(ledger_.Load());
+  authenticator_.SetPast(UsedToday(ledger_));
   RETURN_IF_ERROR(RefreshTokens());
+  ledger_.Start();
   RETURN_IF_ERROR(server_.Start());
   RETURN_IF_ERROR(supervisor_.Start());
   for (const WorkerCommand& command : worker_commands_) {

@@ -22,6 +22,7 @@
 #include "server/cli/worker_supervisor.h"
 #include "server/http/http_server.h"
 #include "server/http/tls_credentials.h"
+#include "server/ledger/usage_ledger.h"
 #include "server/telemetry/request_log.h"
 #include "server/telemetry/span_exporter.h"
 
@@ -39,6 +40,7 @@ class FrontDoor {
   // What main.cc made of the machine and of the options.
   struct Parts {
     std::unique_ptr<Store> store;
+    std::unique_ptr<Store> ledger_store;  // the same, by a connection of its own
     std::vector<std::string> token_hashes;
     std::shared_ptr<TlsCredentials> tls;  // null: no listener speaks TLS
     HttpLimits limits;
@@ -79,6 +81,8 @@ class FrontDoor {
   Counter& log_lines_dropped_;
   int64_t log_lines_counted_ = 0;  // in it
   RequestLog request_log_;
+  std::unique_ptr<Store> ledger_store_;
+  UsageLedger ledger_;
   std::unique_ptr<SpanExporter> spans_;  // null: nobody wants any
   ObserverList observers_;
   std::atomic<bool> draining_ = false;

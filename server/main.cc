@@ -31,6 +31,7 @@
 #include "server/cli/command_line.h"
 #include "server/cli/status_command.h"
 #include "server/cli/token_commands.h"
+#include "server/cli/usage_command.h"
 #include "server/cli/worker_supervisor.h"
 #include "server/front_door.h"
 #include "server/http/http_limits.h"
@@ -134,6 +135,7 @@ absl::Status Serve(const ServeOptions& options) {
   std::random_device entropy;
   parts.random_seed = (uint64_t{entropy()} << 32) | entropy();
   ASSIGN_OR_RETURN(parts.store, OpenDataFolder(options.data_folder));
+  ASSIGN_OR_RETURN(parts.ledger_store, OpenDataFolder(options.data_folder));
   ASSIGN_OR_RETURN(RuntimeFolder folder, RuntimeFolder::Make(options.runtime_parent));
   FrontDoor front_door(options, std::move(folder), std::move(parts));
   RETURN_IF_ERROR(front_door.Start());
@@ -146,6 +148,13 @@ absl::Status RunToken(const TokenCommand& command) {
   ASSIGN_OR_RETURN(const std::unique_ptr<Store> store, OpenDataFolder(command.data_folder));
   ASSIGN_OR_RETURN(const std::string text,
                    RunTokenCommand(command, *store, SystemClock().WallNow()));
+  std::fputs(text.c_str(), stdout);
+  return absl::OkStatus();
+}
+
+absl::Status RunUsageHere(const UsageCommand& command) {
+  ASSIGN_OR_RETURN(const std::unique_ptr<Store> store, OpenDataFolder(command.data_folder));
+  ASSIGN_OR_RETURN(const std::string text, RunUsage(command, *store, SystemClock().WallNow()));
   std::fputs(text.c_str(), stdout);
   return absl::OkStatus();
 }
@@ -184,6 +193,7 @@ absl::Status RunStatusHere(const StatusCommand& command) {
 struct Runner {
   absl::Status operator()(const ServeOptions& options) const { return Serve(options); }
   absl::Status operator()(const TokenCommand& command) const { return RunToken(command); }
+  absl::Status operator()(const UsageCommand& command) const { return RunUsageHere(command); }
   absl::Status operator()(const StatusCommand& command) const { return RunStatusHere(command); }
   absl::Status operator()(const ChatCommand& command) const { return RunChatHere(command); }
   absl::Status operator()(const Exit&) const { return absl::OkStatus(); }

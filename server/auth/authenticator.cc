@@ -26,6 +26,8 @@ Authenticator::Authenticator(const std::vector<std::string>& fixed_sha256_hex, c
   SetFixed(fixed_sha256_hex);
 }
 
+void Authenticator::SetPast(const std::map<std::string, PastUse>& past) { past_ = past; }
+
 void Authenticator::SetFixed(const std::vector<std::string>& fixed_sha256_hex) {
   fixed_.clear();
   for (const std::string& hash : fixed_sha256_hex) {
@@ -55,7 +57,13 @@ void Authenticator::Update(const std::vector<TokenRecord>& tokens) {
 
 Tenant Authenticator::TenantOf(const TokenRecord& token) {
   std::shared_ptr<TokenAccount>& account = accounts_[token.id];
-  if (account == nullptr) account = std::make_shared<TokenAccount>(token.id, token.name, clock_);
+  if (account == nullptr) {
+    account = std::make_shared<TokenAccount>(token.id, token.name, clock_);
+    if (const auto past = past_.find(token.id); past != past_.end()) {
+      account->AddPast(past->second.requests, past->second.tokens);
+      past_.erase(past);
+    }
+  }
   account->SetLimits(token.limits);
   Tenant tenant = {
       .name = token.tenant, .token_name = token.name, .account = account, .expires = token.expires};

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <map>
 #include <memory>
 #include <optional>
@@ -25,6 +26,14 @@ class Authenticator {
   // `fixed_sha256_hex` are valid besides the store's, for the tenant "default". `clock` must
   // outlive it and all that it gives out.
   Authenticator(const std::vector<std::string>& fixed_sha256_hex, const Clock& clock);
+
+  // What tokens had used of the day before this object was made, by their ids. Call it before the
+  // first Update().
+  struct PastUse {
+    int64_t requests = 0;
+    int64_t tokens = 0;
+  };
+  void SetPast(const std::map<std::string, PastUse>& past);
 
   // Both from now on, each beside what the other said last; call them on one thread.
   void SetFixed(const std::vector<std::string>& fixed_sha256_hex) EXCLUDES(mutex_);
@@ -54,7 +63,8 @@ class Authenticator {
   // Touched by the thread that updates only.
   Entries fixed_;
   Entries stored_;
-  Accounts accounts_;  // of the store's
+  Accounts accounts_;                    // of the store's
+  std::map<std::string, PastUse> past_;  // of those that have no account yet
   const std::shared_ptr<TokenAccount> fixed_account_;
 
   mutable Mutex mutex_;

@@ -1,7 +1,6 @@
 #include "server/auth/sqlite_store.h"
 
 #include <fcntl.h>
-#include <sqlite3.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -16,6 +15,8 @@
 #include "absl/strings/str_split.h"
 #include "common/mutex.h"
 #include "common/status_macros.h"
+#include "server/auth/sqlite_database.h"
+#include "server/auth/sqlite_usage.h"
 
 namespace spillway {
 namespace {
@@ -46,93 +47,44 @@ constexpr const char* kSchemas[] = {
   ALTER TABLE tokens ADD COLUMN expires_ms INTEGER;
   ALTER TABLE tokens ADD COLUMN previous_sha256_hex TEXT NOT NULL DEFAULT '';
   ALTER TABLE tokens ADD COLUMN previous_until_ms INTEGER;
+)sql",
+    // Minutes are kept for two days; what they hold is in the days, too.
+    R"sql(
+  CREATE TABLE usage_days (
+    day INTEGER NOT NULL,
+    token_id TEXT NOT NULL,
+    service TEXT NOT NULL,
+    upstream TEXT NOT NULL,
+    currency TEXT NOT NULL,
+    requests INTEGER NOT NULL,
+    failures INTEGER NOT NULL,
+    prompt_tokens INTEGER NOT NULL,
+    cached_tokens INTEGER NOT NULL,
+    completion_tokens INTEGER NOT NULL,
+    cost_nano INTEGER NOT NULL,
+    PRIMARY KEY (day, token_id, service, upstream, currency)
+  ) WITHOUT ROWID;
+  CREATE TABLE usage_minutes (
+    minute INTEGER NOT NULL,
+    token_id TEXT NOT NULL,
+    service TEXT NOT NULL,
+    upstream TEXT NOT NULL,
+    currency TEXT NOT NULL,
+    requests INTEGER NOT NULL,
+    failures INTEGER NOT NULL,
+    prompt_tokens INTEGER NOT NULL,
+    cached_tokens INTEGER NOT NULL,
+    completion_tokens INTEGER NOT NULL,
+    cost_nano INTEGER NOT NULL,
+    PRIMARY KEY (minute, token_id, service, upstream, currency)
+  ) WITHOUT ROWID;
+  CREATE TABLE usage_writers (writer TEXT PRIMARY KEY, last_batch INTEGER NOT NULL);
 )sql"};
 constexpr int64_t kSchemaVersion = std::size(kSchemas);
 
-struct CloseDatabase {
-  void operator()(sqlite3* database) const { sqlite3_close_v2(database); }
-};
-struct FinalizeStatement {
-  void operator()(sqlite3_stmt* statement) const { sqlite3_finalize(statement); }
-};
-using Database = std::unique_ptr<sqlite3, CloseDatabase>;
-
-absl::Status StatusOf(sqlite3* database, const char* doing) {
-  const std::string message = absl::StrCat("store: ", doing, ": ", sqlite3_errmsg(database));
-  switch (sqlite3_errcode(database)) {
-    case SQLITE_CONSTRAINT:
-      return absl::AlreadyExistsError(message);
-    case SQLITE_NOTADB:
-    case SQLITE_CORRUPT:
-      return absl::FailedPreconditionError(message);
-    default:  // busy, locked, full, I/O error, read-only, …
-      return absl::UnavailableError(message);
-  }
-}
-
-// A statement with its values, bound in order.
-class Statement {
- public:
-  static absl::StatusOr<Statement> Prepare(sqlite3* database, const char* sql) {
-    sqlite3_stmt* statement = nullptr;
-    if (sqlite3_prepare_v2(database, sql, -1, &statement, nullptr) != SQLITE_OK) {
-      return StatusOf(database, "prepare");
-    }
-    return Statement(database, statement);
-  }
-
-  Statement& Bind(std::string_view text) {
-    sqlite3_bind_text(statement_.get(), ++bound_, text.data(), static_cast<int>(text.size()),
-                      SQLITE_TRANSIENT);
-    return *this;
-  }
-  Statement& Bind(int64_t number) {
-    sqlite3_bind_int64(statement_.get(), ++bound_, number);
-    return *this;
-  }
-
-  Statement& Bind(std::optional<absl::Time> time) {
-    if (time) return Bind(absl::ToUnixMillis(*time));
-    sqlite3_bind_null(statement_.get(), ++bound_);
-    return *this;
-  }
-
-  // True: there is a row to read. False: the statement is done.
-  absl::StatusOr<bool> Step() {
-    const int result = sqlite3_step(statement_.get());
-    if (result == SQLITE_ROW) return true;
-    if (result == SQLITE_DONE) return false;
-    return StatusOf(database_, "step");
-  }
-
-  std::string Text(int column) const {
-    const unsigned char* text = sqlite3_column_text(statement_.get(), column);
-    return text == nullptr ? "" : reinterpret_cast<const char*>(text);
-  }
-  int64_t Number(int column) const { return sqlite3_column_int64(statement_.get(), column); }
-  bool IsNull(int column) const {
-    return sqlite3_column_type(statement_.get(), column) == SQLITE_NULL;
-  }
-
- private:
-  Statement(sqlite3* database, sqlite3_stmt* statement)
-      : database_(database), statement_(statement) {}
-
-  sqlite3* database_;
-  std::unique_ptr<sqlite3_stmt, FinalizeStatement> statement_;
-  int bound_ = 0;
-};
-
-absl::Status Execute(sqlite3* database, const char* sql) {
-  if (sqlite3_exec(database, sql, nullptr, nullptr, nullptr) != SQLITE_OK) {
-    return StatusOf(database, "execute");
-  }
-  return absl::OkStatus();
-}
-
 absl::StatusOr<int64_t> ReadSchemaVersion(sqlite3* database) {
   RETURN_IF_ERROR(
-      Execute(database, "CREATE TABLE IF NOT EXISTS schema_version (version INTEGER NOT NULL)"));
+      ExecuteSql(database, "CREATE TABLE IF NOT EXISTS schema_version (version INTEGER NOT NULL)"));
   ASSIGN_OR_RETURN(Statement select,
                    Statement::Prepare(database, "SELECT version FROM schema_version"));
   ASSIGN_OR_RETURN(const bool found, select.Step());
@@ -141,8 +93,7 @@ absl::StatusOr<int64_t> ReadSchemaVersion(sqlite3* database) {
 
 // Inside one transaction, so that two processes can't both make the tables.
 absl::Status Migrate(sqlite3* database) {
-  RETURN_IF_ERROR(Execute(database, "BEGIN IMMEDIATE"));
-  const auto make = [database]() -> absl::Status {
+  return InTransaction(database, [database]() -> absl::Status {
     ASSIGN_OR_RETURN(const int64_t version, ReadSchemaVersion(database));
     if (version > kSchemaVersion) {
       return absl::FailedPreconditionError(absl::StrCat("the store has schema version ", version,
@@ -151,17 +102,13 @@ absl::Status Migrate(sqlite3* database) {
     }
     if (version == kSchemaVersion) return absl::OkStatus();
     for (int64_t next = version; next < kSchemaVersion; ++next) {
-      RETURN_IF_ERROR(Execute(database, kSchemas[next]));
+      RETURN_IF_ERROR(ExecuteSql(database, kSchemas[next]));
     }
-    return Execute(database, absl::StrCat("DELETE FROM schema_version;"
-                                          "INSERT INTO schema_version VALUES (",
-                                          kSchemaVersion, ")")
-                                 .c_str());
-  };
-  absl::Status status = make();
-  if (status.ok()) status = Execute(database, "COMMIT");
-  if (!status.ok()) sqlite3_exec(database, "ROLLBACK", nullptr, nullptr, nullptr);
-  return status;
+    return ExecuteSql(database, absl::StrCat("DELETE FROM schema_version;"
+                                             "INSERT INTO schema_version VALUES (",
+                                             kSchemaVersion, ")")
+                                    .c_str());
+  });
 }
 
 std::string JoinLines(const std::vector<std::string>& lines) { return absl::StrJoin(lines, "\n"); }
@@ -303,6 +250,17 @@ class SqliteStore : public Store {
     return ChangeOne(update, id_or_name);
   }
 
+  absl::Status AddUsage(const UsageBatch& batch) override EXCLUDES(mutex_) {
+    MutexLock lock(mutex_);
+    return WriteUsage(database_.get(), batch);
+  }
+
+  absl::StatusOr<std::vector<UsageEntry>> ListUsage(int64_t since_day, bool minutes) const override
+      EXCLUDES(mutex_) {
+    MutexLock lock(mutex_);
+    return ReadUsage(database_.get(), since_day, minutes);
+  }
+
  private:
   // Runs a change of the one live token that is called so.
   absl::Status ChangeOne(Statement& change, std::string_view id_or_name) REQUIRES(mutex_) {
@@ -320,19 +278,21 @@ class SqliteStore : public Store {
 
 absl::StatusOr<std::unique_ptr<Store>> OpenSqliteStore(const SqliteStoreOptions& options) {
   // SQLite would make it readable for all; its -wal and -shm files take this one's mode.
-  const int file = ::open(options.path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-  if (file < 0) {
+  // One that is there isn't opened here: closing it would drop the locks that this process's other
+  // connections have on it (POSIX's rule), and the next process to leave would delete their log.
+  const int file = ::open(options.path.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+  if (file < 0 && errno != EEXIST) {
     return absl::UnavailableError(
         absl::StrCat("can't open the store ", options.path, ": ", std::strerror(errno)));
   }
-  ::close(file);
+  if (file >= 0) ::close(file);
   sqlite3* raw = nullptr;
   const int opened = sqlite3_open_v2(options.path.c_str(), &raw,
                                      SQLITE_OPEN_READWRITE | SQLITE_OPEN_FULLMUTEX, nullptr);
   Database database(raw);
-  if (opened != SQLITE_OK) return StatusOf(raw, "open");
+  if (opened != SQLITE_OK) return SqliteStatus(raw, "open");
   sqlite3_busy_timeout(raw, static_cast<int>(absl::ToInt64Milliseconds(options.lock_wait)));
-  RETURN_IF_ERROR(Execute(raw, "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;"));
+  RETURN_IF_ERROR(ExecuteSql(raw, "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;"));
   RETURN_IF_ERROR(Migrate(raw));
   return std::make_unique<SqliteStore>(std::move(database));
 }

@@ -65,6 +65,17 @@ constexpr char kTokenManual[] =
     "  spillway token rotate ci --grace 1h\n"
     "  spillway token list\n"
     "  spillway token revoke open-webui";
+constexpr char kUsageManual[] =
+    "Shows what was used, from the books that servers on this data folder keep; they are at most "
+    "a\n"
+    "second behind. What was not delivered is not in them: who got nothing owes nothing. FAILED "
+    "are\n"
+    "requests that were refused or broke. UPSTREAM is \"local\", or the provider that answered.\n"
+    "\n"
+    "Examples:\n"
+    "  spillway usage\n"
+    "  spillway usage --by day,token --since 2026-11-01 --csv\n"
+    "  spillway usage --by minute --token ci --since 1d";
 constexpr char kStatusManual[] =
     "Shows the server's load, its models, each worker with its sequences (running and waiting,\n"
     "of how many), KV memory, time of a step and speed (tokens/s), and the last warnings and\n"
@@ -351,6 +362,27 @@ void AddTokenOptions(CLI::App& token, TokenCommand& command) {
   revoke->callback([&command] { command.action = TokenCommand::Action::kRevoke; });
 }
 
+void AddUsageOptions(CLI::App& app, UsageCommand& command) {
+  app.add_option(
+         "--by", command.by,
+         "What to sum up by: day, minute (of the last two days), token, service, upstream;\n"
+         "repeatable, or with commas. Default: token,service")
+      ->delimiter(',')
+      ->check(CLI::IsMember({"day", "minute", "token", "service", "upstream"}).description(""))
+      ->type_name("WHAT");
+  app.add_option("--since", command.since,
+                 "From when on: a time such as 7d, or a day such as 2026-11-01; days are UTC's")
+      ->type_name("WHEN")
+      ->capture_default_str();
+  app.add_option("--token", command.token, "Of this token alone, by its name or id")
+      ->type_name("NAME");
+  app.add_flag("--csv", command.csv, "Comma-separated, for other programs");
+  app.add_option("--data-dir", command.data_folder,
+                 "Folder of the token store, as for `spillway serve`")
+      ->type_name("DIR");
+  app.footer(kUsageManual);
+}
+
 void AddServerAccess(CLI::App& command, ServerAccess& server) {
   command
       .add_option("--url", server.url,
@@ -485,6 +517,9 @@ Command ParseCommandLine(int argc, const char* const* argv, const Environment& e
   TokenCommand token;
   CLI::App* token_app = app.add_subcommand("token", "Make, limit, list and revoke clients' tokens");
   AddTokenOptions(*token_app, token);
+  UsageCommand usage;
+  CLI::App* usage_app = app.add_subcommand("usage", "Show what tokens have used");
+  AddUsageOptions(*usage_app, usage);
   StatusCommand status;
   CLI::App* status_app = app.add_subcommand("status", "Show how a server that runs is");
   AddStatusOptions(*status_app, status);
@@ -509,6 +544,11 @@ Command ParseCommandLine(int argc, const char* const* argv, const Environment& e
     }
     FillServeDefaults(*serve, seconds, std::move(models), environment, options);
     return options;
+  }
+  if (usage_app->parsed()) {
+    if (usage.by.empty()) usage.by = {"token", "service"};
+    if (usage.data_folder.empty()) usage.data_folder = StateFolder(environment);
+    return usage;
   }
   if (status_app->parsed()) {
     FillServerAccess(environment, status.server);

@@ -94,6 +94,14 @@ struct TokenCommand {
   std::string grace = "24h";  // of kRotate: how long the old secret stays valid
 };
 
+struct UsageCommand {
+  std::vector<std::string> by;  // "day", "minute", "token", "service", "upstream"
+  std::string since = "30d";    // or a day: "2026-11-01"
+  std::string token;            // a name or id; empty: all
+  bool csv = false;
+  std::string data_folder;
+};
+
 // Nothing to run: help, a version or a mistake was shown.
 struct Exit {
   int code = 0;
@@ -101,7 +109,8 @@ struct Exit {
   std::string error;  // for stderr
 };
 
-using Command = std::variant<ServeOptions, TokenCommand, StatusCommand, ChatCommand, Exit>;
+using Command =
+    std::variant<ServeOptions, TokenCommand, UsageCommand, StatusCommand, ChatCommand, Exit>;
 
 // Reads the command line; touches nothing but memory.
 Command ParseCommandLine(int argc, const char* const* argv, const Environment& environment);

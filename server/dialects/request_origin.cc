@@ -27,6 +27,7 @@ std::string DefaultModelName(const HttpRequest& http, const Router& router) {
 void ReportRefusal(const HttpRequest& http, int http_status, RequestObserver* observer) {
   if (observer == nullptr) return;
   observer->OnRequestEnd({.request_id = http.request_id,
+                          .token_id = TokenIdOf(http.account),
                           .token = http.token_name,
                           .service = "none",
                           .outcome = "invalid_request",

@@ -71,6 +71,9 @@ class ObserverList : public RequestObserver {
  public:
   // They must outlive it.
   void Add(RequestObserver& observer) { observers_.push_back(&observer); }
+  void OnProgress(const RequestProgress& progress) override {
+    for (RequestObserver* observer : observers_) observer->OnProgress(progress);
+  }
   void OnRequestEnd(const RequestSummary& summary) override {
     for (RequestObserver* observer : observers_) observer->OnRequestEnd(summary);
   }

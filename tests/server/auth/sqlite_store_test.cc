@@ -13,6 +13,7 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "server/auth/token.h"
+#include "tests/support/child_process.h"
 
 namespace spillway {
 namespace {
@@ -195,6 +196,18 @@ TEST_F(SqliteStoreTest, ARotatedTokenKeepsItsOldSecretForAWhile) {
   EXPECT_EQ(rotated.previous_until, absl::FromUnixSeconds(9));
   EXPECT_EQ(store->RotateToken("b", Sha256Hex("x"), absl::UnixEpoch()).code(),
             absl::StatusCode::kNotFound);
+}
+
+// A second connection of this process must leave the first one's locks alone: else whoever closes
+// the store in another process takes it for unused and deletes the log that we write to.
+TEST_F(SqliteStoreTest, AnotherProcessThatLeavesTakesNothingAwayFromTwoConnections) {
+  auto first = Open();
+  auto second = Open();
+  const std::string read = "import sqlite3; sqlite3.connect('" + path() +
+                           "').execute('SELECT count(*) FROM tokens').fetchall()";
+  ASSERT_EQ(ChildProcess("python3", {"-c", read}).Wait(), 0);
+  ASSERT_TRUE(second->AddToken(Token("a")).ok());
+  EXPECT_EQ(Open()->ListTokens()->size(), 1u);
 }
 
 // The first version had tokens without limits.
