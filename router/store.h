@@ -1,6 +1,8 @@
 #pragma once
 
+#include <cstdint>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -8,6 +10,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "router/budget.h"
 #include "router/token_limits.h"
 #include "router/usage_books.h"
 
@@ -27,6 +30,12 @@ struct TokenRecord {
   // Of the token that was valid before this one took its place, until then.
   std::string previous_sha256_hex = {};
   std::optional<absl::Time> previous_until = {};
+};
+
+// What a reservation came to.
+struct MoneySettlement {
+  std::string id;
+  int64_t cost_nano = 0;
 };
 
 // What must survive a restart. SQLite on one machine; a shared database for several routers is a
@@ -56,6 +65,17 @@ class Store {
   // which are kept for two days.
   virtual absl::StatusOr<std::vector<UsageEntry>> ListUsage(int64_t since_day,
                                                             bool minutes) const = 0;
+
+  // Decides about each by DecideMoney, in their order, and reserves what may be spent: all of that
+  // or, on an error, nothing.
+  virtual absl::StatusOr<std::vector<std::optional<MoneyRefusal>>> ReserveMoney(
+      std::span<const MoneyAsk> asks, absl::Time wall) = 0;
+  // The reservations become spending, in the day and month that they were made in. Those that are
+  // not there change nothing.
+  virtual absl::Status SettleMoney(std::span<const MoneySettlement> settlements) = 0;
+  // Those made before `before` are spent in full; how many that were.
+  virtual absl::StatusOr<int64_t> ExpireMoney(absl::Time before) = 0;
+  virtual absl::StatusOr<MoneyUsed> UsedMoney(const MoneyLimit& limit, absl::Time wall) const = 0;
 };
 
 }  // namespace spillway

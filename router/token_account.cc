@@ -136,6 +136,22 @@ std::vector<ModelInfo> TokenAccount::Visible(std::vector<ModelInfo> models) cons
   return visible;
 }
 
+std::vector<MoneyLimit> TokenAccount::Budgets() const {
+  MutexLock lock(mutex_);
+  std::vector<MoneyLimit> budgets;
+  const auto add = [&](MoneyLimit::Period period, int64_t nano) {
+    if (nano == 0) return;
+    budgets.push_back({.scope = MoneyLimit::Scope::kToken,
+                       .name = id_,
+                       .period = period,
+                       .currency = limits_.budget_currency,
+                       .limit_nano = nano});
+  };
+  add(MoneyLimit::Period::kDay, limits_.budget_day_nano);
+  add(MoneyLimit::Period::kMonth, limits_.budget_month_nano);
+  return budgets;
+}
+
 bool TokenAccount::has_rates() const {
   MutexLock lock(mutex_);
   return limits_.has_rates();

@@ -10,6 +10,7 @@
 
 #include "common/clock.h"
 #include "common/mutex.h"
+#include "router/budget.h"
 #include "router/router.h"
 #include "router/token_limits.h"
 #include "router/token_quota.h"
@@ -70,6 +71,9 @@ class TokenAccount : public std::enable_shared_from_this<TokenAccount> {
 
   // Those of `models` that it may use, and its aliases of them besides.
   std::vector<ModelInfo> Visible(std::vector<ModelInfo> models) const EXCLUDES(mutex_);
+
+  // Of what its requests may cost, for MoneyAsk::limits.
+  std::vector<MoneyLimit> Budgets() const EXCLUDES(mutex_);
 
   bool has_rates() const EXCLUDES(mutex_);
   QuotaView View() EXCLUDES(mutex_);

@@ -17,6 +17,11 @@ struct TokenLimits {
   int64_t tokens_per_day = 0;
   int64_t concurrency = 0;  // requests at once
 
+  // Of what may be spent on providers, in 1/1,000,000,000 of the currency.
+  std::string budget_currency;
+  int64_t budget_day_nano = 0;
+  int64_t budget_month_nano = 0;
+
   bool has_rates() const {
     return requests_per_minute > 0 || tokens_per_minute > 0 || requests_per_day > 0 ||
            tokens_per_day > 0;

@@ -15,6 +15,7 @@
 #include "absl/strings/str_split.h"
 #include "common/mutex.h"
 #include "common/status_macros.h"
+#include "server/auth/sqlite_budget.h"
 #include "server/auth/sqlite_database.h"
 #include "server/auth/sqlite_usage.h"
 
@@ -79,6 +80,34 @@ constexpr const char* kSchemas[] = {
     PRIMARY KEY (minute, token_id, service, upstream, currency)
   ) WITHOUT ROWID;
   CREATE TABLE usage_writers (writer TEXT PRIMARY KEY, last_batch INTEGER NOT NULL);
+)sql",
+    // A reservation counts as spent until it is settled; then it is spending, of its day and, a
+    // second time, of its month.
+    R"sql(
+  CREATE TABLE money_reservations (
+    id TEXT PRIMARY KEY,
+    token_id TEXT NOT NULL,
+    service TEXT NOT NULL,
+    provider TEXT NOT NULL,
+    currency TEXT NOT NULL,
+    amount_nano INTEGER NOT NULL,
+    day INTEGER NOT NULL,
+    month INTEGER NOT NULL,
+    created_ms INTEGER NOT NULL
+  ) WITHOUT ROWID;
+  CREATE TABLE money_spent (
+    period INTEGER NOT NULL,
+    period_index INTEGER NOT NULL,
+    token_id TEXT NOT NULL,
+    service TEXT NOT NULL,
+    provider TEXT NOT NULL,
+    currency TEXT NOT NULL,
+    spent_nano INTEGER NOT NULL,
+    PRIMARY KEY (period, period_index, token_id, service, provider, currency)
+  ) WITHOUT ROWID;
+  ALTER TABLE tokens ADD COLUMN budget_currency TEXT NOT NULL DEFAULT '';
+  ALTER TABLE tokens ADD COLUMN budget_day_nano INTEGER NOT NULL DEFAULT 0;
+  ALTER TABLE tokens ADD COLUMN budget_month_nano INTEGER NOT NULL DEFAULT 0;
 )sql"};
 constexpr int64_t kSchemaVersion = std::size(kSchemas);
 
@@ -138,7 +167,8 @@ std::optional<absl::Time> TimeAt(const Statement& row, int column) {
 constexpr char kSelectTokens[] = R"sql(
   SELECT id, name, tenant, sha256_hex, created_ms, revoked_ms, models, aliases,
          requests_per_minute, tokens_per_minute, requests_per_day, tokens_per_day, concurrency,
-         networks, expires_ms, previous_sha256_hex, previous_until_ms
+         networks, expires_ms, previous_sha256_hex, previous_until_ms, budget_currency,
+         budget_day_nano, budget_month_nano
   FROM tokens ORDER BY created_ms, id)sql";
 
 // A row of kSelectTokens.
@@ -156,7 +186,10 @@ TokenRecord ReadToken(const Statement& row) {
                   .tokens_per_minute = row.Number(9),
                   .requests_per_day = row.Number(10),
                   .tokens_per_day = row.Number(11),
-                  .concurrency = row.Number(12)};
+                  .concurrency = row.Number(12),
+                  .budget_currency = row.Text(17),
+                  .budget_day_nano = row.Number(18),
+                  .budget_month_nano = row.Number(19)};
   token.networks = SplitLines(row.Text(13));
   token.expires = TimeAt(row, 14);
   token.previous_sha256_hex = row.Text(15);
@@ -167,14 +200,15 @@ TokenRecord ReadToken(const Statement& row) {
 // What both a new token and a change have, in this order, from the statement's next parameter on.
 constexpr char kLimitColumns[] =
     "models, aliases, requests_per_minute, tokens_per_minute, requests_per_day, tokens_per_day, "
-    "concurrency, networks, expires_ms";
+    "concurrency, budget_currency, budget_day_nano, budget_month_nano, networks, expires_ms";
 
 void BindLimits(const TokenRecord& token, Statement& statement) {
   const TokenLimits& limits = token.limits;
   statement.Bind(JoinLines(limits.models)).Bind(JoinAliases(limits.aliases));
   statement.Bind(limits.requests_per_minute).Bind(limits.tokens_per_minute);
   statement.Bind(limits.requests_per_day).Bind(limits.tokens_per_day).Bind(limits.concurrency);
-  statement.Bind(JoinLines(token.networks)).Bind(token.expires);
+  statement.Bind(limits.budget_currency).Bind(limits.budget_day_nano);
+  statement.Bind(limits.budget_month_nano).Bind(JoinLines(token.networks)).Bind(token.expires);
 }
 
 class SqliteStore : public Store {
@@ -189,7 +223,8 @@ class SqliteStore : public Store {
             database_.get(),
             absl::StrCat("INSERT INTO tokens (id, name, tenant, sha256_hex, "
                          "created_ms, ",
-                         kLimitColumns, ") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")
+                         kLimitColumns,
+                         ") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")
                 .c_str()));
     insert.Bind(token.id).Bind(token.name).Bind(token.tenant).Bind(token.sha256_hex);
     insert.Bind(absl::ToUnixMillis(token.created));
@@ -229,7 +264,7 @@ class SqliteStore : public Store {
     ASSIGN_OR_RETURN(
         Statement update,
         Statement::Prepare(database_.get(), absl::StrCat("UPDATE tokens SET (", kLimitColumns,
-                                                         ") = (?, ?, ?, ?, ?, ?, ?, ?, ?) "
+                                                         ") = (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) "
                                                          "WHERE id = ? AND revoked_ms IS NULL")
                                                 .c_str()));
     BindLimits(token, update);
@@ -253,6 +288,28 @@ class SqliteStore : public Store {
   absl::Status AddUsage(const UsageBatch& batch) override EXCLUDES(mutex_) {
     MutexLock lock(mutex_);
     return WriteUsage(database_.get(), batch);
+  }
+
+  absl::StatusOr<std::vector<std::optional<MoneyRefusal>>> ReserveMoney(
+      std::span<const MoneyAsk> asks, absl::Time wall) override EXCLUDES(mutex_) {
+    MutexLock lock(mutex_);
+    return ReserveMoneyIn(database_.get(), asks, wall);
+  }
+
+  absl::Status SettleMoney(std::span<const MoneySettlement> settlements) override EXCLUDES(mutex_) {
+    MutexLock lock(mutex_);
+    return SettleMoneyIn(database_.get(), settlements);
+  }
+
+  absl::StatusOr<int64_t> ExpireMoney(absl::Time before) override EXCLUDES(mutex_) {
+    MutexLock lock(mutex_);
+    return ExpireMoneyIn(database_.get(), before);
+  }
+
+  absl::StatusOr<MoneyUsed> UsedMoney(const MoneyLimit& limit, absl::Time wall) const override
+      EXCLUDES(mutex_) {
+    MutexLock lock(mutex_);
+    return ReadMoney(database_.get(), limit, wall);
   }
 
   absl::StatusOr<std::vector<UsageEntry>> ListUsage(int64_t since_day, bool minutes) const override

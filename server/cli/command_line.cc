@@ -306,6 +306,13 @@ void AddLimitOptions(CLI::App& app, TokenChange& change) {
   add_number("--requests-per-day", change.requests_per_day, "Requests in a day, which is UTC's");
   add_number("--tokens-per-day", change.tokens_per_day, "Tokens in a day");
   add_number("--concurrency", change.concurrency, "Requests at once");
+  AddChange(app, "--budget-per-day", change.budget_per_day,
+            "What its requests to providers may cost in a day, such as \"2.50 CNY\"; \"none\": no\n"
+            "limit")
+      ->type_name("MONEY");
+  AddChange(app, "--budget-per-month", change.budget_per_month,
+            "What they may cost in a month, likewise")
+      ->type_name("MONEY");
   AddChange(app, "--expires", change.expires,
             "When it ends: after a time (30d, 12h), at the begin of a day in UTC (2027-01-31), or\n"
             "\"never\"")

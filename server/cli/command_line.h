@@ -82,6 +82,8 @@ struct TokenChange {
   std::optional<int64_t> requests_per_day;
   std::optional<int64_t> tokens_per_day;
   std::optional<int64_t> concurrency;
+  std::optional<std::string> budget_per_day;  // "10 CNY"; "none"
+  std::optional<std::string> budget_per_month;
 };
 
 struct TokenCommand {

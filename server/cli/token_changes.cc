@@ -1,8 +1,10 @@
 #include "server/cli/token_changes.h"
 
+#include <optional>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "common/money.h"
 #include "common/status_macros.h"
 #include "server/http/ip_address.h"
 
@@ -102,6 +104,33 @@ absl::Status ChangeExpiry(const std::string& when, absl::Time now, TokenRecord& 
   return absl::OkStatus();
 }
 
+// "2.50 CNY". Both budgets of a token have one currency.
+absl::Status ChangeBudget(const std::string& text, const char* option, int64_t& nano,
+                          const int64_t& other_nano, std::string& currency) {
+  if (text == "none") {
+    nano = 0;
+    return absl::OkStatus();
+  }
+  const size_t space = text.find(' ');
+  const std::optional<int64_t> amount = ParseMoney(text.substr(0, space));
+  const std::string named = space == std::string::npos ? "" : text.substr(space + 1);
+  const bool code = named.size() == 3 &&
+                    named.find_first_not_of("ABCDEFGHIJKLMNOPQRSTUVWXYZ") == std::string::npos;
+  if (!amount || *amount == 0 || !code) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        option, " is an amount and a currency, such as \"2.50 CNY\", or none; this is \"", text,
+        "\""));
+  }
+  if (other_nano != 0 && currency != named) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("a token's budgets have one currency; the other is in ", currency, ", ",
+                     option, " in ", named));
+  }
+  nano = *amount;
+  currency = named;
+  return absl::OkStatus();
+}
+
 }  // namespace
 
 absl::StatusOr<absl::Duration> ParseSpan(const std::string& text) {
@@ -127,6 +156,15 @@ absl::Status ApplyChange(const TokenChange& change, absl::Time now, TokenRecord&
   if (change.aliases) RETURN_IF_ERROR(ChangeAliases(*change.aliases, limits));
   if (change.networks) RETURN_IF_ERROR(ChangeNetworks(*change.networks, token));
   if (change.expires) RETURN_IF_ERROR(ChangeExpiry(*change.expires, now, token));
+  if (change.budget_per_day) {
+    RETURN_IF_ERROR(ChangeBudget(*change.budget_per_day, "--budget-per-day", limits.budget_day_nano,
+                                 limits.budget_month_nano, limits.budget_currency));
+  }
+  if (change.budget_per_month) {
+    RETURN_IF_ERROR(ChangeBudget(*change.budget_per_month, "--budget-per-month",
+                                 limits.budget_month_nano, limits.budget_day_nano,
+                                 limits.budget_currency));
+  }
   limits.requests_per_minute = change.requests_per_minute.value_or(limits.requests_per_minute);
   limits.tokens_per_minute = change.tokens_per_minute.value_or(limits.tokens_per_minute);
   limits.requests_per_day = change.requests_per_day.value_or(limits.requests_per_day);

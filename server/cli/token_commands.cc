@@ -12,6 +12,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
+#include "common/money.h"
 #include "common/status_macros.h"
 #include "server/auth/sqlite_store.h"
 #include "server/auth/token.h"
@@ -87,6 +88,11 @@ std::string Show(const TokenRecord& token, absl::Time now) {
   number("requests per day", limits.requests_per_day);
   number("tokens per day", limits.tokens_per_day);
   number("requests at once", limits.concurrency);
+  const auto money = [&](const char* what, int64_t nano) {
+    line(what, nano == 0 ? "no limit" : FormatMoney(nano) + " " + limits.budget_currency);
+  };
+  money("budget per day", limits.budget_day_nano);
+  money("budget per month", limits.budget_month_nano);
   line("networks", token.networks.empty() ? "any" : absl::StrJoin(token.networks, ", "));
   if (token.previous_until && now < *token.previous_until) {
     line("old secret", "valid until " + FormatDate(*token.previous_until));

@@ -109,6 +109,30 @@ TEST_F(TokenCommandsTest, MistakesInLimitsAreErrorsAndChangeNothing) {
   EXPECT_EQ(store_->ListTokens()->at(0).limits, TokenLimits());
 }
 
+TEST_F(TokenCommandsTest, BudgetsHaveACurrency) {
+  ASSERT_TRUE(Run(TokenCommand::Action::kCreate, "ci").ok());
+  const auto change = [&](const TokenChange& what) {
+    const auto shown = RunTokenCommand({.action = TokenCommand::Action::kChange,
+                                        .name = "ci",
+                                        .tenant = "",
+                                        .data_folder = "",
+                                        .change = what},
+                                       *store_, absl::UnixEpoch());
+    return shown.ok() ? *shown : std::string(shown.status().message());
+  };
+  EXPECT_THAT(change({.budget_per_day = "2.5 CNY", .budget_per_month = "30 CNY"}),
+              AllOf(HasSubstr("budget per day       2.50 CNY\n"),
+                    HasSubstr("budget per month     30.00 CNY\n")));
+  EXPECT_EQ(store_->ListTokens()->at(0).limits.budget_day_nano, 2'500'000'000);
+  EXPECT_THAT(change({.budget_per_day = "1 USD"}), HasSubstr("the other is in CNY"));
+  for (const char* wrong : {"5", "CNY", "0 CNY", "-1 CNY", "1 yuan", "1.0000000001 CNY", ""}) {
+    EXPECT_THAT(change({.budget_per_day = wrong}), HasSubstr("such as \"2.50 CNY\"")) << wrong;
+  }
+  EXPECT_THAT(change({.budget_per_day = "none", .budget_per_month = "none"}),
+              HasSubstr("budget per day       no limit\n"));
+  EXPECT_THAT(change({.budget_per_day = "1 USD"}), HasSubstr("1.00 USD"));
+}
+
 TEST_F(TokenCommandsTest, ARotatedTokenHasANewSecret) {
   const std::string first = *Run(TokenCommand::Action::kCreate, "ci");
   const std::string second = *Run(TokenCommand::Action::kRotate, "ci");

@@ -1,56 +1,16 @@
 #include "server/ledger/usage_ledger.h"
 
-#include <map>
 #include <memory>
-#include <set>
 #include <string>
 #include <utility>
 
 #include "gtest/gtest.h"
 #include "router/token_quota.h"
+#include "tests/support/fake_store.h"
 #include "tests/support/manual_clock.h"
 
 namespace spillway {
 namespace {
-
-// Takes usage or doesn't, and may take it and say that it didn't.
-class FakeStore : public Store {
- public:
-  absl::Status AddToken(const TokenRecord&) override { return absl::OkStatus(); }
-  absl::StatusOr<std::vector<TokenRecord>> ListTokens() const override { return tokens; }
-  absl::Status RevokeToken(std::string_view, absl::Time) override { return absl::OkStatus(); }
-  absl::Status ChangeToken(const TokenRecord&) override { return absl::OkStatus(); }
-  absl::Status RotateToken(std::string_view, std::string_view, absl::Time) override {
-    return absl::OkStatus();
-  }
-  absl::Status AddUsage(const UsageBatch& batch) override {
-    if (full) return absl::UnavailableError("disk full");
-    if (batches.insert({batch.writer, batch.number}).second) {
-      for (const UsageRow& row : batch.rows) written[row.key] += row.counts;
-    }
-    return says_it_failed ? absl::UnavailableError("I/O error") : absl::OkStatus();
-  }
-  absl::StatusOr<std::vector<UsageEntry>> ListUsage(int64_t since_day, bool) const override {
-    std::vector<UsageEntry> since;
-    for (const UsageEntry& entry : entries) {
-      if (entry.day >= since_day) since.push_back(entry);
-    }
-    return since;
-  }
-
-  UsageCounts Sum() const {
-    UsageCounts sum;
-    for (const auto& [key, counts] : written) sum += counts;
-    return sum;
-  }
-
-  bool full = false;
-  bool says_it_failed = false;
-  std::vector<TokenRecord> tokens;
-  std::vector<UsageEntry> entries;
-  std::map<UsageKey, UsageCounts> written;
-  std::set<std::pair<std::string, int64_t>> batches;
-};
 
 class UsageLedgerTest : public ::testing::Test {
  protected:
