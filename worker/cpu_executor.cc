@@ -46,6 +46,7 @@ struct RowCopy {
   std::span<const TokenId> history;
   int32_t prompt_tokens = 0;
   std::span<const TokenId> banned;
+  TokenMask* mask = nullptr;
   int32_t score_begin = 0;
   int32_t score_end = 0;
   int32_t score_top = 0;
@@ -89,6 +90,7 @@ class CpuExecutor : public Executor {
   absl::StatusOr<Ticket> Launch(std::span<const StepRow> rows) override;
   absl::StatusOr<std::span<const SampledToken>> Collect(Ticket ticket) override;
   std::span<const TokenScore> prompt_scores() const override { return collected_.scored; }
+  bool takes_masks() const override { return true; }
   const ExecutorShape& shape() const override { return shape_; }
   std::string device_name() const override { return device_name_; }
   std::string numerics_id() const override { return numerics_id_; }
@@ -189,6 +191,7 @@ void CpuExecutor::CopyRow(const StepRow& row, LaunchedStep& step) {
                        .history = row.history,
                        .prompt_tokens = row.prompt_tokens,
                        .banned = row.banned,
+                       .mask = row.mask,
                        .score_begin = row.score_begin,
                        .score_end = row.score_end,
                        .score_top = row.score_top});
@@ -312,10 +315,15 @@ void CpuExecutor::SampleRow(const RowCopy& row, TokenId last_token, int32_t thre
                             std::span<const float> logits, std::span<TokenLogprob> top,
                             SampledToken& out) {
   const TokenId pending = row.last_token_pending ? last_token : kNoToken;
+  std::span<const int32_t> allowed;
+  if (row.mask != nullptr) {
+    allowed =
+        row.mask->Allowed(row.history.subspan(static_cast<size_t>(row.prompt_tokens)), pending);
+  }
   const absl::StatusOr<TokenId> token = samplers_[static_cast<size_t>(thread)].Sample(
       logits, *row.sampling,
       {.tokens = row.history, .pending = pending, .prompt_tokens = row.prompt_tokens}, row.banned,
-      row.begin + row.token_count);
+      row.begin + row.token_count, allowed);
   out = {.token = token.ok() ? *token : SampledToken::kNone};
   if (token.ok() && row.sampling->top_logprobs >= 0) {
     out.score = scorers_[static_cast<size_t>(thread)].Score(logits, *token, top);

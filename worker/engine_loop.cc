@@ -191,6 +191,7 @@ StepRow EngineLoop::MakeRow(const StepSlice& slice, InFlight& step) {
   row.sampling = &generation.request().sampling;
   row.history = generation.tokens();
   row.prompt_tokens = generation.prompt_tokens();
+  row.mask = generation.mask();
   row.banned = generation.BannedAt(slice.begin + slice.count - generation.prompt_tokens());
   return row;
 }

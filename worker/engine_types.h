@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <variant>
@@ -10,6 +11,7 @@
 #include "absl/time/time.h"
 #include "scheduler/types.h"
 #include "scheduler/wait_estimate.h"
+#include "worker/grammar/grammar_source.h"
 #include "worker/sampling/logprob_scorer.h"
 #include "worker/sampling/sampling_params.h"
 #include "worker/text/output_parser.h"
@@ -19,6 +21,8 @@
 // What goes into the engine loop and what comes out: the worker's own words, free of the wire's.
 
 namespace spillway {
+
+class TokenGrammar;
 
 // A tokenized request. Checked by whoever makes it: the prompt is not empty, ids are in the
 // vocabulary, `sampling` is valid, and prompt + new_tokens_max fits sequence_tokens_max.
@@ -35,6 +39,11 @@ struct EngineRequest {
   int64_t resumed_tool_argument_bytes = 0;
   ReasoningStart reasoning{};  // how the output marks its reasoning, if it does
   ToolCallStart tools{};       // how it calls tools, if that is wanted
+  // What its output, behind the reasoning, must be. Given as a source, it is compiled on the way to
+  // the engine.
+  std::optional<GrammarSource> grammar_source;
+  std::string grammar_field;  // of the request, where that comes from
+  std::shared_ptr<const TokenGrammar> grammar;
   SamplingParams sampling;
   // The content begins with the prompt: as `prompt_text` has it, or as its ids read if that is
   // empty.

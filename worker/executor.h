@@ -12,6 +12,18 @@
 
 namespace spillway {
 
+// Which tokens one sequence may go on with.
+class TokenMask {
+ public:
+  virtual ~TokenMask() = default;
+  // A bit for each token of the vocabulary, in words of 32, the first token in the lowest bit:
+  // those that may follow `output`, all of the sequence's output so far, and `pending`, which comes
+  // behind it unless it is -1. Empty: any may. The span holds until the next call. The executor
+  // calls it for each row that samples, in their order, from a thread of its own, never twice at
+  // once.
+  virtual std::span<const int32_t> Allowed(std::span<const TokenId> output, TokenId pending) = 0;
+};
+
 // One sequence's part of a step, as the executor needs it: the scheduler's slice and how to sample.
 struct StepRow {
   StepSlice slice;
@@ -23,6 +35,7 @@ struct StepRow {
   int32_t prompt_tokens = 0;  // of `history`; the rest is output
   // Tokens that must not be sampled (end of text before new_tokens_min). Outlives the ticket.
   std::span<const TokenId> banned;
+  TokenMask* mask = nullptr;  // null: any token; else Executor::takes_masks(). Outlives the ticket
   // Tokens [score_begin, score_end) of `history` are scored, each by the row of the token before
   // it: slice.begin < score_begin and score_end <= slice.begin + slice.count + 1. None by default.
   int32_t score_begin = 0;
@@ -74,6 +87,9 @@ class Executor {
   // What the step collected last scored: of all rows in their order, token by token. Where the
   // logits were not numbers a score's logprob is NaN. Holds until the next Collect().
   virtual std::span<const TokenScore> prompt_scores() const = 0;
+
+  // Whether rows may have a mask.
+  virtual bool takes_masks() const { return false; }
 
   virtual const ExecutorShape& shape() const = 0;
   virtual std::string device_name() const = 0;  // "cpu, 2 threads, avx512_vnni"

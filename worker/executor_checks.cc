@@ -35,6 +35,7 @@ void CheckStepRow(const StepRow& row, const ExecutorShape& shape) {
   }
   for (const TokenId token : slice.tokens) CHECK(token >= 0 && token < shape.vocabulary_size);
   CHECK(!slice.samples || row.sampling != nullptr);
+  CHECK(row.prompt_tokens <= static_cast<int32_t>(row.history.size()));
   if (row.score_begin == row.score_end) return;
   CHECK(slice.begin < row.score_begin && row.score_begin < row.score_end);
   CHECK(row.score_end <= slice.begin + slice.count + 1);

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "common/check.h"
+#include "worker/grammar_mask.h"
 
 namespace spillway {
 namespace {
@@ -28,8 +29,11 @@ Generation::Generation(EngineRequest request, const Tokenizer& tokenizer)
                   std::max(request_.resumed.size(), static_cast<size_t>(request_.new_tokens_max)));
   tokens_ = request_.prompt;
   ends_ = request_.stop_tokens;
-  if (!request_.ignore_end_of_text) {
+  if (!request_.ignore_end_of_text || request_.grammar != nullptr) {
     ends_.insert(ends_.end(), tokenizer.end_of_text().begin(), tokenizer.end_of_text().end());
+  }
+  if (request_.grammar != nullptr) {
+    mask_ = std::make_unique<GrammarMask>(request_.grammar, tokenizer, request_.reasoning, ends_);
   }
   if (request_.echo) echo_.emplace(tokenizer, request_.prompt, request_.prompt_text);
   // Nothing can be said of the first token, so there is nothing to compute for it.
@@ -113,7 +117,7 @@ bool Generation::IsSilent(TokenId token) const {
 }
 
 std::span<const TokenId> Generation::BannedAt(int32_t output_index) const {
-  if (output_index >= request_.new_tokens_min) return {};
+  if (output_index >= request_.new_tokens_min || mask_ != nullptr) return {};
   return ends_;
 }
 

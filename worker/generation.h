@@ -1,5 +1,6 @@
 #pragma once
 
+#include <memory>
 #include <optional>
 #include <span>
 #include <string>
@@ -8,6 +9,7 @@
 #include "absl/time/time.h"
 #include "scheduler/types.h"
 #include "worker/engine_types.h"
+#include "worker/executor.h"
 #include "worker/prompt_echo.h"
 #include "worker/text/text_stream.h"
 #include "worker/text/tokenizer.h"
@@ -62,8 +64,12 @@ class Generation {
   }
 
   // Tokens that must not be sampled as output number `output_index` (0 is the first): those that
-  // would end the text before new_tokens_min. A stop string may end it all the same.
+  // would end the text before new_tokens_min. A stop string may end it all the same, and so does a
+  // grammar: it knows the end better.
   std::span<const TokenId> BannedAt(int32_t output_index) const;
+
+  // What keeps the output in its grammar; null: it has none.
+  TokenMask* mask() const { return mask_.get(); }
 
   const EngineRequest& request() const { return request_; }
   // Prompt, resumed and sampled tokens. Never reallocates, so spans into it stay valid.
@@ -95,6 +101,7 @@ class Generation {
   std::vector<TokenId> tokens_;
   std::vector<TokenId> ends_;  // all that end the text
   TextStream text_;
+  std::unique_ptr<TokenMask> mask_;
   std::optional<PromptEcho> echo_;
   int64_t echo_taken_ = 0;  // bytes of it
   // So far, those that the client has from a lost run among them.

@@ -67,6 +67,7 @@ WorkerInfo InfoFor(const LoadedDecoder& decoder, const WorkerFlags& flags,
           .kv_block_tokens = shape.block_tokens,
           .kv_blocks_total = shape.block_count,
           .has_chat_template = !decoder.chat_templates.empty(),
+          .takes_grammars = decoder.executor->takes_masks(),
           .sampling_defaults = decoder.sampling_defaults};
 }
 

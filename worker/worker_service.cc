@@ -13,6 +13,7 @@
 #include "grpcpp/grpcpp.h"
 #include "proto/worker.grpc.pb.h"
 #include "worker/worker_service_frames.h"
+#include "worker/worker_service_grammars.h"
 #include "worker/worker_service_prompts.h"
 #include "worker/worker_service_sessions.h"
 #include "worker/worker_service_stream.h"
@@ -78,6 +79,7 @@ class WorkerService::Impl : public wire::Worker::CallbackService {
 
   bool IsWanted(SequenceId id) EXCLUDES(mutex_);
   void OnPromptReady(EngineRequest request) EXCLUDES(mutex_);
+  void Start(EngineRequest request) EXCLUDES(mutex_);
   void Refuse(SequenceId id, const SpecRefusal& refusal) EXCLUDES(mutex_);
   void SendRefusal(SessionId session, uint64_t router_sequence, const SpecRefusal& refusal,
                    SessionActions& actions) REQUIRES(mutex_);
@@ -99,18 +101,27 @@ class WorkerService::Impl : public wire::Worker::CallbackService {
   uint64_t last_stream_ GUARDED_BY(mutex_) = 0;
   std::unordered_map<StreamId, StreamPtr> streams_ GUARDED_BY(mutex_);
 
-  std::optional<PromptThread> prompt_thread_;  // last: it ends before what it calls goes
+  // Last: each ends before what it calls goes.
+  std::optional<GrammarThreads> grammar_threads_;
+  std::optional<PromptThread> prompt_thread_;
 };
 
 void WorkerService::Impl::Connect(EngineLoop& engine) {
   CHECK(engine_ == nullptr);
   engine_ = &engine;
+  grammar_threads_.emplace(
+      GrammarThreadLimits(), tokenizer_,
+      GrammarThreads::Handlers{
+          .wanted = [this](SequenceId id) { return IsWanted(id); },
+          .ready = [this](EngineRequest request) { Start(std::move(request)); },
+          .refused = [this](SequenceId id, const SpecRefusal& why) { Refuse(id, why); }});
   prompt_thread_.emplace(
       limits_.submissions_max,
       SpecContext{.prompts = prompts_,
                   .vocabulary_size = tokenizer_.vocabulary_size(),
                   .sequence_tokens_max = info_.context_tokens_max,
-                  .sampling_defaults = info_.sampling_defaults},
+                  .sampling_defaults = info_.sampling_defaults,
+                  .takes_grammars = info_.takes_grammars},
       PromptThread::Handlers{
           .wanted = [this](SequenceId id) { return IsWanted(id); },
           .ready = [this](EngineRequest request) { OnPromptReady(std::move(request)); },
@@ -286,6 +297,14 @@ bool WorkerService::Impl::IsWanted(SequenceId id) {
 }
 
 void WorkerService::Impl::OnPromptReady(EngineRequest request) {
+  if (!request.grammar_source.has_value()) return Start(std::move(request));
+  const SequenceId id = request.id;
+  if (grammar_threads_->TryPush(std::move(request))) return;
+  Refuse(id, {.status = absl::ResourceExhaustedError("too many grammars wait to be compiled"),
+              .reason = "queue_full"});
+}
+
+void WorkerService::Impl::Start(EngineRequest request) {
   const SequenceId id = request.id;
   {
     // Under the lock, so that a cancellation comes either before (and is seen here) or after the

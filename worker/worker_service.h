@@ -34,6 +34,7 @@ struct WorkerInfo {
   int32_t kv_block_tokens = 0;
   int32_t kv_blocks_total = 0;
   bool has_chat_template = false;
+  bool takes_grammars = false;            // the executor takes masks
   SamplingParams sampling_defaults = {};  // of a request that doesn't say
 };
 

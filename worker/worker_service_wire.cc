@@ -7,6 +7,7 @@
 
 #include "absl/hash/hash.h"
 #include "absl/strings/str_cat.h"
+#include "worker/grammar/tool_grammar.h"
 #include "worker/text/tool_names.h"
 
 namespace spillway {
@@ -104,6 +105,56 @@ SpecRefusal ReadStops(const wire::GenerateSpec& spec, int32_t vocabulary_size,
   return {};
 }
 
+GrammarSource SourceFromWire(const wire::Constraint& from) {
+  using Kind = GrammarSource::Kind;
+  switch (from.kind_case()) {
+    case wire::Constraint::kJsonSchema:
+      return {.kind = Kind::kJsonSchema, .text = from.json_schema()};
+    case wire::Constraint::kRegex:
+      return {.kind = Kind::kRegex, .text = from.regex()};
+    case wire::Constraint::kChoice:
+      return {.kind = Kind::kChoice,
+              .choices = {from.choice().texts().begin(), from.choice().texts().end()}};
+    case wire::Constraint::kGrammar:
+      return {.kind = Kind::kGrammar, .text = from.grammar()};
+    case wire::Constraint::kStructuralTag:
+      return {.kind = Kind::kStructuralTag, .text = from.structural_tag()};
+    case wire::Constraint::kJsonObject:
+    case wire::Constraint::KIND_NOT_SET:
+      return {.kind = Kind::kJsonObject};
+  }
+  return {};
+}
+
+// A call that must be made comes before what the content must be: there is none then.
+SpecRefusal ReadGrammar(const wire::GenerateSpec& spec, const SpecContext& context,
+                        EngineRequest& request) {
+  const wire::ToolUse& use = spec.tool_use();
+  const bool must_call = spec.has_tool_use() && use.choice() != wire::ToolUse::CHOICE_AUTO;
+  if (!must_call && !spec.has_constraint()) return {};
+  request.grammar_field = must_call ? "tool_choice" : spec.constraint().field();
+  if (!context.takes_grammars) {
+    return InvalidField(request.grammar_field, " can't be kept to on this worker's device yet");
+  }
+  if (!must_call) {
+    request.grammar_source = SourceFromWire(spec.constraint());
+    return {};
+  }
+  if (request.tools.format == nullptr) {
+    return InvalidField("tool_choice", " needs a chat with tools");
+  }
+  request.tools.one_call |= use.choice() == wire::ToolUse::CHOICE_NAMED;
+  const bool named = use.choice() == wire::ToolUse::CHOICE_NAMED;
+  auto grammar = MakeToolGrammar(spec.prompt().chat().tools_json(), *request.tools.format,
+                                 named ? use.name() : std::string(), request.tools.one_call);
+  if (!grammar.ok()) {
+    return InvalidField("tools", absl::StrCat(": ", std::string(grammar.status().message())));
+  }
+  request.tools.format = grammar->format;
+  request.grammar_source = std::move(grammar->source);
+  return {};
+}
+
 }  // namespace
 
 PromptSource PromptFromWire(const wire::Prompt& prompt) {
@@ -166,6 +217,7 @@ SpecRefusal RequestFromWire(const wire::GenerateSpec& spec, const SpecContext& c
                      .tools = ToolNames(spec.prompt().chat().tools_json()),
                      .one_call = spec.tool_use().one_call()};
   }
+  if (refusal = ReadGrammar(spec, context, request); !refusal.status.ok()) return refusal;
   for (TokenId token : request.resumed) {
     if (token < 0 || token >= context.vocabulary_size) {
       return Invalid(absl::StrCat("resumed token ", token, " is not in the vocabulary"));

@@ -31,6 +31,7 @@ struct SpecContext {
   int32_t vocabulary_size = 0;
   int32_t sequence_tokens_max = 0;        // prompt and output together
   SamplingParams sampling_defaults = {};  // for what the spec leaves open
+  bool takes_grammars = false;            // outputs can be constrained
 };
 
 PromptSource PromptFromWire(const wire::Prompt& prompt);

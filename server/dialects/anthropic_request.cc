@@ -270,10 +270,15 @@ void ReadTools(std::string_view body, FieldReader& reader, ChatPrompt& prompt,
   if (const json* choice = reader.Find("tool_choice")) {
     const json type = choice->is_object() ? choice->value("type", json()) : json();
     if (type == "none") return;
-    if (type != "auto") {
+    if (type == "any") {
+      use.choice = ToolUse::Choice::kRequired;
+    } else if (type == "tool" && choice->value("name", json()).is_string()) {
+      use.choice = ToolUse::Choice::kNamed;
+      use.name = choice->at("name").get<std::string>();
+    } else if (type != "auto") {
       reader.Fail("tool_choice",
-                  absl::StrCat("tool_choice.type: must be \"auto\" or \"none\", not ",
-                               ShowJson(type), "; a call can't be forced yet"));
+                  "tool_choice.type: must be \"auto\", \"any\", \"none\", or \"tool\" with the "
+                  "tool's name beside it");
       return;
     }
     use.one_call = choice->value("disable_parallel_tool_use", json(false)) == true;

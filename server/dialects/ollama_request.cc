@@ -9,6 +9,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/json_slices.h"
+#include "server/dialects/constraint_fields.h"
 #include "server/dialects/json_escape.h"
 #include "server/dialects/json_fields.h"
 #include "server/dialects/stop_strings.h"
@@ -118,13 +119,14 @@ void Refuse(FieldReader& reader, const char* name, std::string_view why) {
 }
 
 // What both endpoints have. Returns the variables of the chat template.
-std::string ReadCommon(FieldReader& reader, const DialectLimits& limits, OllamaRequest& request) {
+std::string ReadCommon(std::string_view body, FieldReader& reader, const DialectLimits& limits,
+                       OllamaRequest& request) {
   request.generate.model = ReadModel(reader);
   request.generate.timeout = limits.request_time;
   request.stream = reader.Bool("stream").value_or(true);
   request.unload = ReadKeepAliveIsZero(reader);
   ReadOptions(reader, limits, request.generate);
-  Refuse(reader, "format", "not supported yet; ask for JSON in the prompt");
+  request.generate.constraint = ReadOllamaFormat(body, reader);
   return ReadThink(reader, request);
 }
 
@@ -219,7 +221,7 @@ std::variant<OllamaRequest, OllamaRefusal> ParseOllamaChat(std::string_view body
   FieldReader reader(*parsed);
   OllamaRequest request;
   ChatPrompt prompt;
-  prompt.template_kwargs_json = ReadCommon(reader, limits, request);
+  prompt.template_kwargs_json = ReadCommon(body, reader, limits, request);
   ToolFields tools = ReadTools(body, reader);
   prompt.tools_json = std::move(tools.tools_json);
   request.generate.tool_use = std::move(tools.tool_use);
@@ -235,7 +237,7 @@ std::variant<OllamaRequest, OllamaRefusal> ParseOllamaGenerate(std::string_view 
   if (!parsed.ok()) return OllamaRefusal{std::string(parsed.status().message())};
   FieldReader reader(*parsed);
   OllamaRequest request;
-  std::string variables = ReadCommon(reader, limits, request);
+  std::string variables = ReadCommon(body, reader, limits, request);
   Refuse(reader, "images", "this server takes no images");
   Refuse(reader, "suffix", "this server does not insert between texts");
   Refuse(reader, "template",

@@ -28,7 +28,7 @@ struct OllamaRequest {
 };
 
 // POST /api/chat and /api/generate. Unknown fields and options are ignored, as Ollama does; what
-// would change the answer and isn't supported (images, suffix, format, …) is refused.
+// would change the answer and isn't supported (images, suffix, …) is refused.
 // Options out of our range are brought into it: Ollama takes any.
 std::variant<OllamaRequest, OllamaRefusal> ParseOllamaChat(std::string_view body,
                                                            const DialectLimits& limits);

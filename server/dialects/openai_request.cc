@@ -10,6 +10,7 @@
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "server/dialects/constraint_fields.h"
 #include "server/dialects/json_fields.h"
 #include "server/dialects/openai_chat_prompt.h"
 #include "server/dialects/sampling_fields.h"
@@ -145,8 +146,8 @@ void ReadStreaming(FieldReader& reader, OpenAiRequest& request) {
 }
 
 // What both endpoints have.
-void ReadCommon(FieldReader& reader, const DialectLimits& limits, const LengthRule& length,
-                OpenAiRequest& request) {
+void ReadCommon(std::string_view body, FieldReader& reader, const DialectLimits& limits,
+                const LengthRule& length, OpenAiRequest& request) {
   request.generate.model = reader.String("model").value_or("");
   request.generate.timeout = limits.request_time;
   ReadStreaming(reader, request);
@@ -154,14 +155,7 @@ void ReadCommon(FieldReader& reader, const DialectLimits& limits, const LengthRu
   ReadLogitBias(reader, limits, request.generate);
   ReadStop(reader, limits, request.generate);
   ReadLength(reader, limits, length, request.generate);
-}
-
-void ReadResponseFormat(FieldReader& reader) {
-  const json* format = reader.Find("response_format");
-  if (format == nullptr) return;
-  if (format->is_object() && format->value("type", json()) == "text") return;
-  RefuseUnsupported(reader, "response_format",
-                    "only {\"type\":\"text\"} is supported yet; ask for JSON in the prompt");
+  request.generate.constraint = ReadConstraint(body, reader);
 }
 
 void ReadPrompts(FieldReader& reader, const DialectLimits& limits, OpenAiRequest& request) {
@@ -242,8 +236,7 @@ OpenAiParseResult ParseChatRequest(std::string_view body, const DialectLimits& l
   ToolFields tools = ReadTools(body, reader);
   prompt.tools_json = std::move(tools.tools_json);
   request.generate.tool_use = std::move(tools.tool_use);
-  ReadCommon(reader, limits, kChatLength, request);
-  ReadResponseFormat(reader);
+  ReadCommon(body, reader, limits, kChatLength, request);
   ReadChatLogprobs(reader, request.generate);
   ReadReasoning(reader, request);
   RefuseChatFeatures(reader);
@@ -257,7 +250,7 @@ OpenAiParseResult ParseCompletionRequest(std::string_view body, const DialectLim
   FieldReader reader(*parsed);
   OpenAiRequest request;
   ReadPrompts(reader, limits, request);
-  ReadCommon(reader, limits, kCompletionLength, request);
+  ReadCommon(body, reader, limits, kCompletionLength, request);
   CheckAnswerCount(reader, limits, request);
   ReadCompletionLogprobs(reader, request.generate);
   RefuseCompletionFeatures(reader, request.generate);

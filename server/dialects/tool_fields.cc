@@ -1,6 +1,8 @@
 #include "server/dialects/tool_fields.h"
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
@@ -49,6 +51,27 @@ std::optional<std::string> ToolName(const json& tool, const std::string& path,
   return name->get<std::string>();
 }
 
+// False, with an error in `reader`: it is unfit.
+bool ReadChoice(const json& choice, ToolUse& use, FieldReader& reader) {
+  if (choice == "auto" || choice == "none") return true;
+  if (choice == "required") {
+    use.choice = ToolUse::Choice::kRequired;
+    return true;
+  }
+  const json function = choice.is_object() ? choice.value("function", json()) : json();
+  const json name = function.is_object() ? function.value("name", json()) : json();
+  if (!name.is_string()) {
+    reader.Fail("tool_choice",
+                absl::StrCat("tool_choice must be \"auto\", \"none\", \"required\" or "
+                             "{\"type\":\"function\",\"function\":{\"name\":…}}, not ",
+                             ShowJson(choice)));
+    return false;
+  }
+  use.choice = ToolUse::Choice::kNamed;
+  use.name = name.get<std::string>();
+  return true;
+}
+
 }  // namespace
 
 ToolFields ReadTools(std::string_view body, FieldReader& reader) {
@@ -63,13 +86,14 @@ ToolFields ReadTools(std::string_view body, FieldReader& reader) {
                                       " tools, not ", ShowJson(*tools)));
     return {};
   }
-  if (choice != nullptr && *choice != "auto" && *choice != "none") {
-    reader.Fail(
-        "tool_choice",
-        "tool_choice: only \"none\" and \"auto\" are supported yet; a call can't be forced");
+  ToolUse use = {.one_call = !parallel};
+  if (choice != nullptr && !ReadChoice(*choice, use, reader)) return {};
+  if (tools == nullptr || tools->empty()) {
+    if (use.choice != ToolUse::Choice::kAuto) {
+      reader.Fail("tool_choice", "tool_choice needs tools beside it");
+    }
     return {};
   }
-  if (tools == nullptr || tools->empty()) return {};
   std::vector<std::string> names;
   for (size_t i = 0; i < tools->size(); ++i) {
     std::optional<std::string> name = ToolName((*tools)[i], absl::StrCat("tools[", i, "]"), reader);
@@ -77,8 +101,13 @@ ToolFields ReadTools(std::string_view body, FieldReader& reader) {
     names.push_back(*std::move(name));
   }
   if (choice != nullptr && *choice == "none") return {};
-  return {.tools_json = SliceOrDump(body, "tools", *tools),
-          .tool_use = ToolUse{.one_call = !parallel}};
+  if (use.choice == ToolUse::Choice::kNamed &&
+      std::find(names.begin(), names.end(), use.name) == names.end()) {
+    reader.Fail("tool_choice",
+                absl::StrCat("tool_choice names \"", use.name, "\", which is none of the tools"));
+    return {};
+  }
+  return {.tools_json = SliceOrDump(body, "tools", *tools), .tool_use = std::move(use)};
 }
 
 }  // namespace spillway

@@ -14,6 +14,21 @@ namespace {
 
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
 
+// Takes the others out of the choice. Most words of a mask are all ones or all zeros.
+void KeepAllowed(std::span<const int32_t> allowed, std::span<float> logits) {
+  constexpr size_t kWordBits = 32;
+  if (allowed.empty()) return;
+  CHECK(allowed.size() * kWordBits >= logits.size());
+  for (size_t begin = 0; begin < logits.size(); begin += kWordBits) {
+    const auto word = static_cast<uint32_t>(allowed[begin / kWordBits]);
+    if (word == ~uint32_t{0}) continue;
+    const size_t end = std::min(begin + kWordBits, logits.size());
+    for (size_t i = begin; i < end; ++i) {
+      if ((word >> (i - begin) & 1) == 0) logits[i] = -kInfinity;
+    }
+  }
+}
+
 }  // namespace
 
 Sampler::Sampler(int32_t vocabulary_size)
@@ -30,11 +45,13 @@ Sampler::Sampler(int32_t vocabulary_size)
 
 absl::StatusOr<TokenId> Sampler::Sample(std::span<const float> logits, const SamplingParams& params,
                                         const TokenHistory& history,
-                                        std::span<const TokenId> banned, int64_t position) {
+                                        std::span<const TokenId> banned, int64_t position,
+                                        std::span<const int32_t> allowed) {
   CHECK(logits.size() == adjusted_.size());
-  if (!Penalties::ChangeNothing(params, banned)) {
+  if (!Penalties::ChangeNothing(params, banned) || !allowed.empty()) {
     std::copy(logits.begin(), logits.end(), adjusted_.begin());
     penalties_.Apply(params, history, banned, adjusted_);
+    KeepAllowed(allowed, adjusted_);
     logits = adjusted_;
   }
   const TokenId token = params.temperature == 0 ? static_cast<TokenId>(ArgMax(logits))

@@ -31,11 +31,13 @@ class Sampler {
   explicit Sampler(int32_t vocabulary_size);  // Requires 0 < vocabulary_size <= 2^20.
 
   // `logits`: [vocabulary_size]. `position` is the new token's place in the sequence. Requires
-  // valid params and token ids in the vocabulary.
-  // INTERNAL: no token can be chosen, since every logit is NaN or -infinity or its token banned.
+  // valid params and token ids in the vocabulary. `allowed`: a bit for each token, in words of 32,
+  // the first token in the lowest: only those that are set may be chosen. Empty: any.
+  // INTERNAL: no token can be chosen, since every logit is NaN or -infinity or its token not
+  // allowed.
   absl::StatusOr<TokenId> Sample(std::span<const float> logits, const SamplingParams& params,
                                  const TokenHistory& history, std::span<const TokenId> banned,
-                                 int64_t position);
+                                 int64_t position, std::span<const int32_t> allowed = {});
 
  private:
   // Steps 3 and 4. -1 when nothing can be chosen.

@@ -102,6 +102,15 @@ TEST(OllamaRequestTest, MessagesTakeOpenAisShape) {
             R"({"role":"tool","content":"4","name":"f"}])");
 }
 
+TEST(OllamaRequestTest, FormatIsJsonOrASchema) {
+  EXPECT_EQ(Chat(R"(,"format":"json")").generate.constraint->kind,
+            OutputConstraint::Kind::kJsonObject);
+  const auto schema = Generate(R"(,"prompt":"p","format":{"type":"object"})").generate.constraint;
+  EXPECT_EQ(schema->kind, OutputConstraint::Kind::kJsonSchema);
+  EXPECT_EQ(schema->text, R"({"type":"object"})");
+  EXPECT_FALSE(Chat("").generate.constraint.has_value());
+}
+
 TEST(OllamaRequestTest, ToolsGoToTheTemplate) {
   const std::string tools = R"([{"type":"function","function":{"name":"f","parameters":{}}}])";
   const OllamaRequest request = Chat(",\"tools\":" + tools);
@@ -131,8 +140,7 @@ TEST(OllamaRequestTest, GenerateIsAChatUnlessRaw) {
 }
 
 TEST(OllamaRequestTest, WhatIsNotSupportedIsRefusedByName) {
-  EXPECT_THAT(ChatRefusal(R"(,"format":"json")"), HasSubstr("format: not supported"));
-  EXPECT_THAT(ChatRefusal(R"(,"format":{"type":"object"})"), HasSubstr("format"));
+  EXPECT_THAT(ChatRefusal(R"(,"format":"yaml")"), HasSubstr("format must be"));
   EXPECT_EQ(ChatRefusal(R"(,"format":"","tools":[])"), "none");
   EXPECT_THAT(ChatRefusal(R"(,"tools":[{"type":"function"}])"), HasSubstr("tools[0].function"));
   EXPECT_THAT(GenerateRefusal(R"(,"prompt":"p","images":["aGk="])"), HasSubstr("images"));

@@ -157,9 +157,21 @@ TEST(OpenAiRequestTest, UnfitFieldsNameParamValueAndRange) {
       {R"("logprobs":false,"top_logprobs":2)", "top_logprobs", "needs \"logprobs\": true"},
       {R"("logprobs":true,"top_logprobs":21)", "top_logprobs", "from 0 to 20, not 21"},
       {R"("logprobs":true,"top_logprobs":-1)", "top_logprobs", "from 0 to 20, not -1"},
-      {R"("response_format":{"type":"json_object"})", "response_format", "only"},
+      {R"("response_format":{"type":"xml"})", "response_format", "\"json_schema\", not \"xml\""},
+      {R"("response_format":{"type":"json_schema"})", "response_format", "schema is missing"},
+      {R"("guided_json":5)", "guided_json", "a JSON Schema, not 5"},
+      {R"("guided_choice":[])", "guided_choice", "an array of strings"},
+      {R"("guided_regex":[])", "guided_regex", "a string"},
+      {R"("structured_outputs":[])", "structured_outputs", "an object"},
+      {R"("structured_outputs":{"choice":[1]})", "structured_outputs.choice",
+       "an array of strings"},
+      {R"("guided_regex":"a","guided_grammar":"b")", "guided_grammar", "beside guided_regex"},
       {R"("tools":{})", "tools", "an array"},
-      {R"("tools":[{}],"tool_choice":"required")", "tool_choice", "can't be forced"},
+      {R"("tool_choice":"required")", "tool_choice", "needs tools"},
+      {R"("tool_choice":"must")", "tool_choice", "\"required\""},
+      {R"("tools":[{"function":{"name":"f"}}],"tool_choice":{"type":"function",)"
+       R"("function":{"name":"g"}})",
+       "tool_choice", "none of the tools"},
       {R"("functions":[{}])", "functions", "replaced by tools"},
       {R"("tools":[1])", "tools[0]", "an object"},
       {R"("tools":[{"type":"custom"}])", "tools[0].type", "only \"function\""},
@@ -253,6 +265,44 @@ TEST(OpenAiRequestTest, CallsAreLookedForWhereThereAreTools) {
   EXPECT_EQ(use->choice, ToolUse::Choice::kAuto);
   EXPECT_FALSE(use->one_call);
   EXPECT_TRUE(Chat(tools + R"(,"parallel_tool_calls":false)").generate.tool_use->one_call);
+  EXPECT_EQ(Chat(tools + R"(,"tool_choice":"required")").generate.tool_use->choice,
+            ToolUse::Choice::kRequired);
+  const auto named =
+      Chat(tools + R"(,"tool_choice":{"type":"function","function":{"name":"f"}})").generate;
+  EXPECT_EQ(named.tool_use->choice, ToolUse::Choice::kNamed);
+  EXPECT_EQ(named.tool_use->name, "f");
+}
+
+TEST(OpenAiRequestTest, ConstraintsComeUnderManyNames) {
+  using Kind = OutputConstraint::Kind;
+  const auto read = [](const std::string& fields) {
+    return Chat(fields).generate.constraint.value_or(OutputConstraint{.field = "none"});
+  };
+  const auto expect = [&](const std::string& fields, Kind kind, const std::string& text,
+                          const std::string& field) {
+    const OutputConstraint constraint = read(fields);
+    EXPECT_EQ(constraint.kind, kind) << fields;
+    EXPECT_EQ(constraint.text, text) << fields;
+    EXPECT_EQ(constraint.field, field) << fields;
+  };
+  expect("", Kind::kJsonObject, "", "none");
+  expect(R"("response_format":{"type":"text"})", Kind::kJsonObject, "", "none");
+  expect(R"("response_format":{"type":"json_object"})", Kind::kJsonObject, "", "response_format");
+  const std::string schema = R"({"type":"object","properties":{"b":{},"a":{}}})";
+  expect(R"("response_format":{"type":"json_schema","json_schema":{"name":"n","strict":true,)"
+         R"("schema":)" +
+             schema + "}}",
+         Kind::kJsonSchema, schema, "response_format.json_schema.schema");
+  expect("\"guided_json\":" + schema, Kind::kJsonSchema, schema, "guided_json");
+  expect(R"("guided_json":"{}")", Kind::kJsonSchema, "{}", "guided_json");
+  expect(R"("structured_outputs":{"json":)" + schema + "}", Kind::kJsonSchema, schema,
+         "structured_outputs.json");
+  expect(R"("guided_regex":"a+")", Kind::kRegex, "a+", "guided_regex");
+  expect(R"("structured_outputs":{"grammar":"root ::= \"a\""})", Kind::kGrammar, "root ::= \"a\"",
+         "structured_outputs.grammar");
+  const OutputConstraint choice = read(R"("guided_choice":["x","y"])");
+  EXPECT_EQ(choice.kind, Kind::kChoice);
+  EXPECT_EQ(choice.choices, (std::vector<std::string>{"x", "y"}));
 }
 
 TEST(OpenAiRequestTest, WhatTemplatesSeeKeepsItsKeysOrderAndSpelling) {

@@ -259,5 +259,24 @@ TEST(SamplerDeathTest, RefusesTokensOutsideOfTheVocabulary) {
   EXPECT_DEATH(SampleAt({.logits = {1, 2}, .banned = {-1}}, 0).IgnoreError(), "vocabulary_size_");
 }
 
+TEST(SamplerTest, OnlyWhatIsAllowedIsChosen) {
+  std::vector<float> logits(70, 1.0f);
+  logits[3] = 9;
+  std::vector<int32_t> allowed(3, 0);
+  allowed[1] = 1 << 8;  // 40
+  allowed[2] = 1 << 5;  // 69
+  Sampler sampler(70);
+  for (const SamplingParams& params :
+       {SamplingParams{.temperature = 0}, SamplingParams{.temperature = 5, .seed = 3},
+        SamplingParams{.temperature = 1, .top_k = 2}, SamplingParams{.frequency_penalty = 1}}) {
+    for (int64_t position = 0; position < 20; ++position) {
+      const TokenId token = *sampler.Sample(logits, params, {}, {}, position, allowed);
+      EXPECT_TRUE(token == 40 || token == 69) << token;
+    }
+  }
+  EXPECT_EQ(*sampler.Sample(logits, {.temperature = 0}, {}, {}, 0), 3);
+  EXPECT_FALSE(sampler.Sample(logits, {}, {}, {}, 0, std::vector<int32_t>(3, 0)).ok());
+}
+
 }  // namespace
 }  // namespace spillway
