@@ -7,6 +7,7 @@
 
 #include "gtest/gtest.h"
 #include "tests/support/byte_vocabulary.h"
+#include "worker/grammar/token_grammar.h"
 
 namespace spillway {
 namespace {
