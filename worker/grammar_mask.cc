@@ -8,6 +8,8 @@ namespace spillway {
 namespace {
 
 constexpr int32_t kWordBits = 32;
+// Tokens. Deep indentation takes one or two.
+constexpr int32_t kBlankRunMax = 8;
 
 TokenId OpeningToken(const Tokenizer& tokenizer, const ReasoningFormat* format) {
   if (format == nullptr) return -1;
@@ -56,6 +58,7 @@ std::span<const int32_t> GrammarMask::Allowed(std::span<const TokenId> output, T
     case State::kStart:
     case State::kContent:
       matcher_.FillMask(mask_);
+      if (blank_run_ >= kBlankRunMax) EndBlanks();
       if (state_ == State::kStart && opens_reasoning_ >= 0) Set(opens_reasoning_, true, mask_);
       return mask_;
   }
@@ -77,7 +80,26 @@ void GrammarMask::Read(TokenId token) {
   state_ = matcher_.AcceptText(text.content) ? State::kContent : State::kBroken;
 }
 
+bool GrammarMask::IsBlank(TokenId token) const {
+  const std::string_view bytes = tokenizer_.TokenBytes(token);
+  return !bytes.empty() && bytes.find_first_not_of(" \t\r\n") == std::string_view::npos;
+}
+
+void GrammarMask::EndBlanks() {
+  if (blanks_.empty()) {
+    blanks_.resize(mask_.size());
+    for (TokenId token = 0; token < tokenizer_.vocabulary_size(); ++token) {
+      if (IsBlank(token)) Set(token, true, blanks_);
+    }
+  }
+  int32_t left = 0;
+  for (size_t i = 0; i < mask_.size(); ++i) left |= mask_[i] & ~blanks_[i];
+  if (left == 0) return;
+  for (size_t i = 0; i < mask_.size(); ++i) mask_[i] &= ~blanks_[i];
+}
+
 void GrammarMask::Accept(TokenId token) {
+  blank_run_ = IsBlank(token) ? blank_run_ + 1 : 0;
   if (!matcher_.Accept(token)) {
     state_ = State::kBroken;
   } else if (matcher_.ended()) {

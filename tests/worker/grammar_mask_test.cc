@@ -76,5 +76,17 @@ TEST_F(GrammarMaskTest, BehindATokenThatItDoesNotAllowNothingMayFollow) {
   }
 }
 
+TEST_F(GrammarMaskTest, BlanksComeToAnEndWhereSomethingElseMayFollow) {
+  const auto allows_blank = [this](const std::string& regex, const std::string& output) {
+    grammar_ =
+        *GrammarCompiler(*tokenizer_).Compile({.kind = GrammarSource::Kind::kRegex, .text = regex});
+    GrammarMask mask = Make({});
+    return Allows(mask.Allowed(Tokens(output), -1), ' ');
+  };
+  EXPECT_TRUE(allows_blank("a[ \\n]*b", "a  \n    "));
+  EXPECT_FALSE(allows_blank("a[ \\n]*b", "a  \n     "));
+  EXPECT_TRUE(allows_blank(" {9}b", "        "));
+}
+
 }  // namespace
 }  // namespace spillway

@@ -18,9 +18,6 @@
 namespace spillway {
 namespace {
 
-// The longest whitespace between two parts of a JSON text: room for deep indentation, and an end to
-// models that write nothing else.
-constexpr int kWhitespaceMax = 40;
 constexpr char kAnyObject[] = R"({"type":"object","additionalProperties":true})";
 
 // Its errors begin with a time and a place in its source.
@@ -123,7 +120,7 @@ class GrammarCompiler::Impl {
     xgrammar::GrammarCompiler& compiler = Compiler();
     const auto compile_schema = [&compiler](const std::string& schema) {
       return compiler.CompileJSONSchema(schema, /*any_whitespace=*/true, std::nullopt, std::nullopt,
-                                        /*strict_mode=*/false, kWhitespaceMax);
+                                        /*strict_mode=*/false);
     };
     switch (source.kind) {
       case GrammarSource::Kind::kJsonSchema:
