@@ -23,7 +23,6 @@ std::string NameOf(const MoneyLimit& limit) {
 
 // Also where the sum would overflow.
 bool Fits(const MoneyLimit& limit, const MoneyUsed& used, int64_t amount) {
-  if (amount > limit.limit_nano) return false;
   if (used.spent_nano > limit.limit_nano - amount) return false;
   return used.reserved_nano <= limit.limit_nano - amount - used.spent_nano;
 }

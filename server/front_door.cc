@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "common/logging.h"
 #include "common/status_macros.h"
 #include "router/vllm_aliases.h"
@@ -157,6 +158,10 @@ FrontDoor::FrontDoor(const ServeOptions& options, RuntimeFolder folder, Parts pa
       worker_commands_(WorkerCommands(options, folder_.path())),
       token_hashes_read_(StampOf(options.token_sha256_file)),
       token_hashes_seen_(token_hashes_read_),
+      config_read_(StampOf(options.config)),
+      config_seen_(config_read_),
+      config_(std::move(parts.config)),
+      token_sha256_(options.token_sha256),
       server_(ServerOptions(parts), clock_, metrics_),
       router_(MakeRouter(RouterLimits(), clock_, metrics_, std::nullopt,
                          {.certificate = options.worker_tls_certificate,
@@ -303,6 +308,11 @@ void FrontDoor::OnSignal(int signal) {
 
 void FrontDoor::ReloadFiles(bool forced) {
   if (tls_ != nullptr && (forced || tls_->HaveChanged())) ReloadTls();
+  if (!options_.config.empty()) {
+    const FileStamp stamp = StampOf(options_.config);
+    const bool stands = stamp == std::exchange(config_seen_, stamp);
+    if (forced || (stands && stamp != config_read_)) ReloadConfig();
+  }
   if (options_.token_sha256_file.empty()) return;
   // As of the certificates: what is being written is left to stand still first.
   const FileStamp now = StampOf(options_.token_sha256_file);
@@ -323,13 +333,40 @@ void FrontDoor::ReloadTls() {
 void FrontDoor::ReloadTokenHashes() {
   token_hashes_read_ = StampOf(options_.token_sha256_file);
   absl::StatusOr<std::vector<std::string>> hashes =
-      ReadTokenHashes(options_.token_sha256, options_.token_sha256_file);
+      ReadTokenHashes(token_sha256_, options_.token_sha256_file);
   if (hashes.ok()) {
     authenticator_.SetFixed(*hashes);
-    LogInfo(absl::StrCat("read ", options_.token_sha256_file, " again"));
+    LogInfo("read the hashes of tokens again");
   } else {
     LogError(absl::StrCat("the tokens known so far stay: ", hashes.status().message()));
   }
+}
+
+void FrontDoor::ReloadConfig() {
+  config_read_ = StampOf(options_.config);
+  absl::StatusOr<std::vector<ConfigSetting>> config = ReadConfig(options_.config);
+  if (!config.ok()) {
+    LogError(absl::StrCat("the configuration known so far stays:\n",
+                          std::string(config.status().message())));
+    return;
+  }
+  std::vector<std::string> restart;
+  for (const ConfigKey* key : ChangedKeys(config_, *config)) {
+    if (std::ranges::find(options_.given, key->flag) != options_.given.end()) continue;
+    if (!key->live) {
+      restart.emplace_back(key->path);
+      continue;
+    }
+    token_sha256_.clear();  // The only one so far.
+    for (const ConfigSetting& setting : *config) {
+      if (setting.key == key) token_sha256_ = setting.values;
+    }
+    ReloadTokenHashes();
+  }
+  config_ = *std::move(config);
+  LogInfo(absl::StrCat(
+      "read ", options_.config, " again",
+      restart.empty() ? "" : "; this takes a restart: ", absl::StrJoin(restart, ", ")));
 }
 
 // The signal that came, 0 when something else is due.

@@ -20,6 +20,7 @@
 #include "server/cli/command_line.h"
 #include "server/cli/shutdown_plan.h"
 #include "server/cli/worker_supervisor.h"
+#include "server/config/config_file.h"
 #include "server/http/http_server.h"
 #include "server/http/tls_credentials.h"
 #include "server/ledger/usage_ledger.h"
@@ -42,6 +43,7 @@ class FrontDoor {
     std::unique_ptr<Store> store;
     std::unique_ptr<Store> ledger_store;  // the same, by a connection of its own
     std::vector<std::string> token_hashes;
+    std::vector<ConfigSetting> config;    // what the configuration file says; empty: there is none
     std::shared_ptr<TlsCredentials> tls;  // null: no listener speaks TLS
     HttpLimits limits;
     uint64_t random_seed = 0;
@@ -68,6 +70,7 @@ class FrontDoor {
   void ReloadFiles(bool forced);
   void ReloadTls();
   void ReloadTokenHashes();
+  void ReloadConfig();
   int WaitForSignal(const sigset_t& signals);
   bool AwaitsModels() const;
   void AnnounceReadiness();
@@ -94,6 +97,10 @@ class FrontDoor {
   const std::vector<WorkerCommand> worker_commands_;
   FileStamp token_hashes_read_;  // of the file as it was last read, whatever came of it
   FileStamp token_hashes_seen_;  // a refresh ago
+  FileStamp config_read_;        // as these two, of the configuration file
+  FileStamp config_seen_;
+  std::vector<ConfigSetting> config_;      // as it was last read
+  std::vector<std::string> token_sha256_;  // as flags or that file have them
   // In this order: shards go before the router, the router before the threads that it posts to.
   HttpServer server_;
   std::unique_ptr<Router> router_;

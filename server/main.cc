@@ -33,6 +33,8 @@
 #include "server/cli/token_commands.h"
 #include "server/cli/usage_command.h"
 #include "server/cli/worker_supervisor.h"
+#include "server/config/config_file.h"
+#include "server/config/config_keys.h"
 #include "server/front_door.h"
 #include "server/http/http_limits.h"
 #include "server/http/tls_credentials.h"
@@ -101,6 +103,33 @@ sigset_t BlockSignals() {
   return signals;
 }
 
+// `arguments` with what the configuration file says that they name, if they do.
+absl::StatusOr<std::vector<std::string>> WithConfig(const std::vector<std::string>& arguments,
+                                                    const ServeOptions& options) {
+  if (options.config.empty()) return arguments;
+  ASSIGN_OR_RETURN(const std::vector<ConfigSetting> settings, ReadConfig(options.config));
+  return MergeCommandLine(arguments, settings, options.given);
+}
+
+Command ParseArguments(const std::vector<std::string>& arguments, const Environment& environment) {
+  std::vector<const char*> argv;
+  for (const std::string& argument : arguments) argv.push_back(argument.c_str());
+  return ParseCommandLine(static_cast<int>(argv.size()), argv.data(), environment);
+}
+
+// What there is to run, once the configuration file has had its say.
+absl::StatusOr<Command> ReadCommand(const std::vector<std::string>& arguments) {
+  const Environment environment = ReadEnvironment();
+  Command command = ParseArguments(arguments, environment);
+  const auto* serve = std::get_if<ServeOptions>(&command);
+  if (serve == nullptr || serve->config.empty()) return command;
+  ASSIGN_OR_RETURN(const std::vector<std::string> merged, WithConfig(arguments, *serve));
+  const std::vector<std::string> given = serve->given;
+  command = ParseArguments(merged, environment);
+  if (auto* options = std::get_if<ServeOptions>(&command)) options->given = given;
+  return command;
+}
+
 absl::Status CheckModelPaths(const ServeOptions& options) {
   for (const ServedModel& model : options.models) {
     if (::access(model.path.c_str(), R_OK) == 0) continue;
@@ -118,6 +147,9 @@ absl::Status Serve(const ServeOptions& options) {
   FrontDoor::Parts parts;
   ASSIGN_OR_RETURN(parts.token_hashes,
                    ReadTokenHashes(options.token_sha256, options.token_sha256_file));
+  if (!options.config.empty()) {
+    ASSIGN_OR_RETURN(parts.config, ReadConfig(options.config));
+  }
   if (!options.tls_certificate.empty()) {
     ASSIGN_OR_RETURN(parts.tls, TlsCredentials::Load({options.tls_certificate, options.tls_key}));
   }
@@ -159,6 +191,23 @@ absl::Status RunUsageHere(const UsageCommand& command) {
   return absl::OkStatus();
 }
 
+absl::Status RunConfig(const ConfigCommand& command) {
+  if (command.action == ConfigCommand::Action::kSchema) {
+    std::fputs(ConfigSchema().c_str(), stdout);
+    return absl::OkStatus();
+  }
+  ASSIGN_OR_RETURN(const Command serve,
+                   ReadCommand({"spillway", "serve", "--config", command.path}));
+  if (const auto* exit = std::get_if<Exit>(&serve)) {
+    return absl::InvalidArgumentError(absl::StrCat(command.path, ": ", exit->error));
+  }
+  if (absl::Status status = CheckServeOptions(std::get<ServeOptions>(serve)); !status.ok()) {
+    return absl::InvalidArgumentError(absl::StrCat(command.path, ": ", status.message()));
+  }
+  std::printf("%s is sound\n", command.path.c_str());
+  return absl::OkStatus();
+}
+
 volatile std::sig_atomic_t g_interrupted = 0;
 
 // Ctrl-C stops an answer and not the conversation: waiting calls end with EINTR.
@@ -193,6 +242,7 @@ absl::Status RunStatusHere(const StatusCommand& command) {
 struct Runner {
   absl::Status operator()(const ServeOptions& options) const { return Serve(options); }
   absl::Status operator()(const TokenCommand& command) const { return RunToken(command); }
+  absl::Status operator()(const ConfigCommand& command) const { return RunConfig(command); }
   absl::Status operator()(const UsageCommand& command) const { return RunUsageHere(command); }
   absl::Status operator()(const StatusCommand& command) const { return RunStatusHere(command); }
   absl::Status operator()(const ChatCommand& command) const { return RunChatHere(command); }
@@ -201,7 +251,12 @@ struct Runner {
 
 int Main(int argc, char** argv) {
   KeepStandardFilesOpen();
-  const Command command = ParseCommandLine(argc, argv, ReadEnvironment());
+  const absl::StatusOr<Command> read = ReadCommand(std::vector<std::string>(argv, argv + argc));
+  if (!read.ok()) {
+    std::fprintf(stderr, "%s\n", std::string(read.status().message()).c_str());
+    return 1;
+  }
+  const Command& command = *read;
   if (const auto* exit = std::get_if<Exit>(&command)) {
     std::fputs(exit->out.c_str(), stdout);
     std::fputs(exit->error.c_str(), stderr);

@@ -34,7 +34,7 @@ constexpr char kServeManual[] =
     "once it answers. Logs go to stderr: one line for each request, never a prompt or a token.\n"
     "\n"
     "Signals: SIGTERM and SIGINT let running answers end, a second one doesn't; SIGHUP reads\n"
-    "certificate and token files again.\n"
+    "certificate, token and configuration files again.\n"
     "Exit status: 0 after a signal; 1 with the reason on stderr when it can't start or a model\n"
     "can't be loaded.\n"
     "\n"
@@ -45,6 +45,7 @@ constexpr char kServeManual[] =
     "  spillway serve --model smollm2.gguf\n"
     "  spillway serve --model big=/models/Qwen3-8B --model small=smollm2.gguf --workers 2\n"
     "  spillway serve --listen 0.0.0.0:8443 --tls-cert cert.pem --tls-key key.pem\n"
+    "  spillway serve --config spillway.yaml\n"
     "  spillway serve --ollama    also at 127.0.0.1:11434, as an Ollama\n"
     "  spillway serve --listen 127.0.0.1:8080 --trusted-proxy 127.0.0.1    behind nginx\n"
     "\n"
@@ -65,6 +66,16 @@ constexpr char kTokenManual[] =
     "  spillway token rotate ci --grace 1h\n"
     "  spillway token list\n"
     "  spillway token revoke open-webui";
+constexpr char kConfigManual[] =
+    "A configuration file (spillway.yaml) says what flags of `spillway serve` say; docs/config.md\n"
+    "has its keys.\n"
+    "\n"
+    "Exit status: 0; 1 with all mistakes on stderr.\n"
+    "\n"
+    "Examples:\n"
+    "  spillway config check spillway.yaml\n"
+    "  spillway config schema > spillway.schema.json\n"
+    "  spillway serve --config spillway.yaml";
 constexpr char kUsageManual[] =
     "Shows what was used, from the books that servers on this data folder keep; they are at most "
     "a\n"
@@ -369,6 +380,17 @@ void AddTokenOptions(CLI::App& token, TokenCommand& command) {
   revoke->callback([&command] { command.action = TokenCommand::Action::kRevoke; });
 }
 
+void AddConfigOptions(CLI::App& config, ConfigCommand& command) {
+  config.require_subcommand(1);
+  config.footer(kConfigManual);
+  CLI::App* check = config.add_subcommand(
+      "check", "Say all that is wrong with a configuration file; nothing is started");
+  check->add_option("file", command.path, "The file")->required()->type_name("FILE");
+  check->callback([&command] { command.action = ConfigCommand::Action::kCheck; });
+  CLI::App* schema = config.add_subcommand("schema", "Print a JSON schema of it, for editors");
+  schema->callback([&command] { command.action = ConfigCommand::Action::kSchema; });
+}
+
 void AddUsageOptions(CLI::App& app, UsageCommand& command) {
   app.add_option(
          "--by", command.by,
@@ -520,10 +542,17 @@ Command ParseCommandLine(int argc, const char* const* argv, const Environment& e
           "$OTEL_EXPORTER_OTLP_ENDPOINT, else nowhere")
       ->type_name("URL");
   serve->add_flag("--verbose", options.verbose, "Log more");
+  serve
+      ->add_option("--config", options.config,
+                   "YAML file that says what flags say (docs/config.md); flags win over it")
+      ->type_name("FILE");
   serve->footer(kServeManual);
   TokenCommand token;
   CLI::App* token_app = app.add_subcommand("token", "Make, limit, list and revoke clients' tokens");
   AddTokenOptions(*token_app, token);
+  ConfigCommand config;
+  CLI::App* config_app = app.add_subcommand("config", "Check a configuration file");
+  AddConfigOptions(*config_app, config);
   UsageCommand usage;
   CLI::App* usage_app = app.add_subcommand("usage", "Show what tokens have used");
   AddUsageOptions(*usage_app, usage);
@@ -549,9 +578,13 @@ Command ParseCommandLine(int argc, const char* const* argv, const Environment& e
                   "--model-name names the only model; of several, name each: "
                   "--model NAME=PATH\n"};
     }
+    for (const CLI::Option* option : serve->get_options()) {
+      if (option->count() > 0) options.given.push_back(option->get_name());
+    }
     FillServeDefaults(*serve, seconds, std::move(models), environment, options);
     return options;
   }
+  if (config_app->parsed()) return config;
   if (usage_app->parsed()) {
     if (usage.by.empty()) usage.by = {"token", "service"};
     if (usage.data_folder.empty()) usage.data_folder = StateFolder(environment);

@@ -67,6 +67,8 @@ struct ServeOptions {
   absl::Duration keep_alive = absl::Seconds(15);
   std::string otlp_endpoint;  // URL that spans are sent to; empty: nowhere
   bool verbose = false;
+  std::string config;              // file that says what flags don't; empty: none
+  std::vector<std::string> given;  // flags that were on the command line, such as "--listen"
 };
 
 // What a token command says about a token's limits, as it was written; nullopt: nothing, so that it
@@ -104,6 +106,12 @@ struct UsageCommand {
   std::string data_folder;
 };
 
+struct ConfigCommand {
+  enum class Action { kCheck, kSchema };
+  Action action = Action::kSchema;
+  std::string path;
+};
+
 // Nothing to run: help, a version or a mistake was shown.
 struct Exit {
   int code = 0;
@@ -111,8 +119,8 @@ struct Exit {
   std::string error;  // for stderr
 };
 
-using Command =
-    std::variant<ServeOptions, TokenCommand, UsageCommand, StatusCommand, ChatCommand, Exit>;
+using Command = std::variant<ServeOptions, TokenCommand, UsageCommand, StatusCommand, ChatCommand,
+                             ConfigCommand, Exit>;
 
 // Reads the command line; touches nothing but memory.
 Command ParseCommandLine(int argc, const char* const* argv, const Environment& environment);

@@ -31,16 +31,16 @@ class SpillwayProcess:
     """Starts in the constructor; Stop it with stop(), or use it as a context manager.
 
     The token `self.token` is valid. Its log goes to `log_path`. `before_exec` runs in the new
-    process, to take something away from it.
+    process, to take something away from it. `command` is run instead of the usual one.
     """
 
-    def __init__(self, data_dir, *arguments, model=MODEL, before_exec=None):
+    def __init__(self, data_dir, *arguments, model=MODEL, before_exec=None, command=None):
         self.data_dir = pathlib.Path(data_dir)
         self.token = "sk-" + secrets.token_urlsafe(32)
         self.log_path = self.data_dir.with_suffix(".log")
         self.scheme, self.host, self.port = None, None, None
         self.begun = time.monotonic()
-        command = [
+        command = command or [
             str(BINARY), "serve", "--model", str(model), "--listen", "127.0.0.1:0", "--data-dir",
             str(self.data_dir), "--token-sha256",
             hashlib.sha256(self.token.encode()).hexdigest(), "--drain-delay", "0", *arguments
