@@ -219,6 +219,7 @@ TEST(ToolCallParserTest, MarkersMayBeControlTokens) {
   parser.AppendControl("[ARGS]", out);
   parser.Append("{\"a\":", out);
   parser.AppendControl("<s>", out);
+  parser.AppendControl("[TOOL_CALLS]", out);
   parser.Append("1}", out);
   parser.Flush(out);
   EXPECT_EQ(out.content, "");
