@@ -40,7 +40,15 @@ class Handle : public HttpExchange {
   void Pause() override { exchange_->paused = true; }
   void Resume() override {
     if (!std::exchange(exchange_->paused, false)) return;
-    if (exchange_->connection != nullptr) exchange_->connection->Resumed();
+    if (exchange_->connection != nullptr) exchange_->connection->LookAgain();
+  }
+  void LetGo() override {
+    // What has not begun to answer is worth nothing.
+    if (exchange_->connection == nullptr) return;
+    exchange_->sink = nullptr;
+    exchange_->let_go = true;
+    exchange_->paused = false;
+    exchange_->connection->LookAgain();
   }
 
  private:
@@ -209,7 +217,8 @@ class Pool : public HttpPool, public ConnectionKeeper {
 };
 
 Handle::~Handle() {
-  if (const auto pool = pool_.lock()) {
+  const auto pool = pool_.lock();
+  if (pool != nullptr && !exchange_->let_go) {
     (*pool)->Cancel(*exchange_);
   } else {
     exchange_->sink = nullptr;

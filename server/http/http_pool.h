@@ -28,6 +28,8 @@ struct HttpPoolLimits {
   absl::Duration connect_max = absl::Seconds(10);  // the name, the connection and TLS together
   absl::Duration silence_max = absl::Minutes(10);  // between two bytes of an exchange
   absl::Duration idle_time = absl::Seconds(30);    // kept open without an exchange
+  size_t let_go_bytes_max = 4u << 10;              // read behind what was wanted; then closed
+  absl::Duration let_go_time = absl::Seconds(1);   // likewise
   HttpLimits answer = {.head_bytes_max = 64u << 10, .body_bytes_max = size_t{1} << 30};
 };
 
@@ -40,7 +42,8 @@ struct HttpPoolOptions {
 };
 
 // Hears of one exchange: OnHead, OnBody…, OnEnd; or at any point instead OnBroken. It may destroy
-// the exchange in any of these calls. None comes from within a call to the pool or the exchange.
+// the exchange in any of these calls. None comes from
+// within a call to the pool or the exchange.
 class ExchangeSink {
  public:
   virtual ~ExchangeSink() = default;
@@ -67,6 +70,10 @@ class HttpExchange {
   // answer on to somebody slower. Time stands still for silence_max.
   virtual void Pause() = 0;
   virtual void Resume() = 0;
+  // Its caller has all that it wants, such as the last event of a stream: the sink hears nothing
+  // more, and the little that is left is read away, so that the connection can be kept. The
+  // exchange may be destroyed then.
+  virtual void LetGo() = 0;
 };
 
 // Requests to one server over connections that are kept open (HTTP/1.1), all on one thread without

@@ -59,7 +59,11 @@ void HttpSession::Sent(size_t bytes) {
 
 void HttpSession::OnAllSent() {
   write_pace_.reset();
-  if (stage_ != Stage::kAnswering || phase_ == Phase::kNone || phase_ == Phase::kStreaming) return;
+  if (stage_ != Stage::kAnswering || phase_ == Phase::kNone) return;
+  if (phase_ == Phase::kStreaming) {
+    if (operation_ != nullptr) operation_->OnAllSent();
+    return;
+  }
   FinishAnswer();
   if (stage_ != Stage::kReading || end_ != End::kOpen) return;
   // The next request may be there already. It is only answered now, so that a client that sends

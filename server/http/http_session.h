@@ -98,6 +98,7 @@ class HttpSession final : public ResponseWriter {
   void Flush() override;
   void EndStream() override;
   void AbortStream() override;
+  size_t unsent_bytes() const override { return buffer_.unsent_bytes(); }
   void WakeAfter(absl::Duration delay) override;
 
  private:

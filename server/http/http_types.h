@@ -93,6 +93,10 @@ class ResponseWriter {
   // no client takes it for whole.
   virtual void AbortStream() = 0;
 
+  // Of what was written, what the client has not taken yet: whoever writes what comes from
+  // elsewhere lets that wait before the connection's limit cuts the client.
+  virtual size_t unsent_bytes() const { return 0; }
+
   // HttpOperation::OnWake() is called once after `delay`. A second call replaces the first.
   virtual void WakeAfter(absl::Duration delay) = 0;
 };
@@ -103,6 +107,8 @@ class HttpOperation {
  public:
   virtual ~HttpOperation() = default;
   virtual void OnWake() {}
+  // All that was flushed of a stream has gone to the kernel; may come at any time.
+  virtual void OnAllSent() {}
 };
 
 // Answers requests. One per server thread, called on that thread only.

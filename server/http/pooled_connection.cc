@@ -60,6 +60,7 @@ void PooledConnection::Take(std::shared_ptr<PooledExchange> exchange) {
   reader_.emplace(options_.limits.answer);
   sent_ = 0;
   any_byte_ = false;
+  let_go_bytes_ = 0;
   used_before_ = true;
   progressed_ = clock_.Now();
   PostTurn();
@@ -186,7 +187,12 @@ bool PooledConnection::ReadSome() {
 }
 
 void PooledConnection::OnBytes(std::string_view bytes) {
-  progressed_ = clock_.Now();
+  if (exchange_ != nullptr && exchange_->let_go) {
+    let_go_bytes_ += bytes.size();
+    if (let_go_bytes_ > options_.limits.let_go_bytes_max) return Close();
+  } else {
+    progressed_ = clock_.Now();
+  }
   // Nobody asked: what it says is no answer to anything.
   if (exchange_ == nullptr) return Close();
   const std::shared_ptr<PooledExchange> exchange = exchange_;
@@ -194,7 +200,9 @@ void PooledConnection::OnBytes(std::string_view bytes) {
   std::string body;
   const bool had_head = reader_->head_done();
   const absl::Status read = reader_->Read(bytes, body);
-  if (!had_head && reader_->head_done()) exchange->sink->OnHead(*reader_);
+  if (exchange->sink != nullptr && !had_head && reader_->head_done()) {
+    exchange->sink->OnHead(*reader_);
+  }
   if (exchange->sink != nullptr && !body.empty()) exchange->sink->OnBody(body);
   if (exchange_ != exchange) return;  // The sink wants no more of it.
   if (!read.ok()) return Fail(read);
@@ -217,7 +225,7 @@ void PooledConnection::OnReadEnd(bool orderly) {
 void PooledConnection::Finish() {
   const std::shared_ptr<PooledExchange> exchange = std::move(exchange_);
   exchange_ = nullptr;
-  ExchangeSink& sink = *std::exchange(exchange->sink, nullptr);
+  ExchangeSink* sink = std::exchange(exchange->sink, nullptr);
   exchange->connection = nullptr;
   const bool all_sent = exchange->text.empty() || sent_ == exchange->text.size();
   const bool reusable = reader_->connection_is_reusable() && all_sent && !send_failed_;
@@ -228,7 +236,7 @@ void PooledConnection::Finish() {
   } else {
     Close();
   }
-  sink.OnEnd();
+  if (sink != nullptr) sink->OnEnd();
 }
 
 void PooledConnection::Fail(const absl::Status& why) {
@@ -270,11 +278,12 @@ void PooledConnection::WaitFor(tcp::socket::wait_type event, bool& waiting) {
 absl::Time PooledConnection::deadline() const {
   if (transport_ == nullptr || !transport_->established()) return connect_until_;
   if (exchange_ == nullptr) return progressed_ + options_.limits.idle_time;
+  if (exchange_->let_go) return progressed_ + options_.limits.let_go_time;
   return exchange_->paused ? absl::InfiniteFuture() : progressed_ + options_.limits.silence_max;
 }
 
 void PooledConnection::OnDeadline() {
-  if (exchange_ == nullptr) return Close();
+  if (exchange_ == nullptr || exchange_->let_go) return Close();
   if (transport_ == nullptr || !transport_->established()) {
     return Fail(
         absl::UnavailableError(absl::StrCat("can't reach ", Address(), ": nothing came of it in ",

@@ -24,6 +24,7 @@ struct PooledExchange {
   PooledConnection* connection = nullptr;
   bool paused = false;
   bool sent_again = false;
+  bool let_go = false;    // nobody hears of it, but its connection is worth something
   absl::Time wait_until;  // for a connection
 };
 
@@ -52,8 +53,8 @@ class PooledConnection : public std::enable_shared_from_this<PooledConnection> {
   void Open(std::shared_ptr<PooledExchange> exchange);
   // Requires that it is idle.
   void Take(std::shared_ptr<PooledExchange> exchange);
-  // The exchange is no longer paused.
-  void Resumed() { PostTurn(); }
+  // The exchange is no longer paused, or was let go.
+  void LookAgain() { PostTurn(); }
   void Close();
 
  private:
@@ -107,6 +108,7 @@ class PooledConnection : public std::enable_shared_from_this<PooledConnection> {
   size_t sent_ = 0;           // of its text
   bool send_failed_ = false;  // it takes no more, but may have answered
   bool any_byte_ = false;     // of an answer
+  size_t let_go_bytes_ = 0;   // read since it was let go
   bool used_before_ = false;
 };
 

@@ -397,6 +397,50 @@ TEST_F(HttpPoolTest, CancelledItClosesTheConnectionAndMakesRoom) {
                early.ended.WaitFor(absl::ZeroDuration()));
 }
 
+// A stream whose last event the client has, and what HTTP says behind it comes later, or never.
+TEST_F(HttpPoolTest, LetGoItKeepsTheConnectionWhereTheEndComes) {
+  for (const bool comes : {true, false}) {
+    Signal go;
+    ScriptedServer server([&](const Peer& peer) {
+      peer.Send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n");
+      if (peer.connection + peer.request > 0) return !peer.AwaitClose();
+      go.Wait();
+      if (comes) peer.Send("0\r\n\r\n");
+      return comes || !peer.AwaitClose();
+    });
+    HttpPoolLimits limits;
+    limits.let_go_time = absl::Milliseconds(comes ? 20'000 : 20);
+    Connect(server.port(), limits);
+    heard_.push_back(std::make_unique<Heard>());
+    Heard& first = *heard_.back();
+    Signal let_go;
+    first.on_body = [&] {
+      first.exchange->LetGo();
+      first.exchange.reset();
+      let_go.Notify();
+    };
+    OnThread([&] { first.exchange = pool_->Begin("/chat", "{}", first); });
+    let_go.Wait();
+    go.Notify();
+    const auto settled = [&] {
+      bool settled_now = false;
+      OnThread([&] {
+        settled_now = comes ? pool_->idle_connections() == 1 : pool_->connections() == 0;
+      });
+      return settled_now;
+    };
+    while (!settled()) {
+    }
+    EXPECT_FALSE(first.ended.WaitFor(absl::ZeroDuration()));
+    Begin();
+    size_t connections = 0;
+    OnThread([&] { connections = pool_->connections(); });
+    EXPECT_EQ(connections, 1u);
+    Stop();
+    EXPECT_LE(server.accepted(), comes ? 1 : 2);
+  }
+}
+
 TEST_F(HttpPoolTest, PausedItLetsTheServerWait) {
   constexpr size_t kBytes = 64 << 20;
   std::atomic<size_t> sent = 0;
