@@ -56,6 +56,10 @@ class RouterImpl : public Router, public ReplicaDirectory {
   void RemoveReplica(const std::string& name) override;
   void ExplainReplica(const std::string& name, const std::string& why) override;
   std::vector<ModelInfo> Models() const override;
+  bool Serves(const std::string& model) const override {
+    const auto view = Find(model);
+    return view.ok() && !view->service.empty();
+  }
   std::vector<ReplicaStatus> Replicas() const override;
   void SetDraining(bool draining) override { draining_ = draining; }
   void Shutdown() override;

@@ -153,6 +153,8 @@ class Router {
   virtual void ExplainReplica(const std::string& name, const std::string& why) = 0;
 
   virtual std::vector<ModelInfo> Models() const = 0;
+  // Whether `model` means one that a replica here serves or will serve, be it ready or not.
+  virtual bool Serves(const std::string& /*model*/) const { return false; }
   virtual std::vector<ReplicaStatus> Replicas() const = 0;
 
   // Refuses new requests ("draining"); those in flight go on.

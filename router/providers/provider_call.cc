@@ -99,6 +99,10 @@ void ProviderCall::OnTick(absl::Time now, CallEvents& events) {
   Fail(kTimeout, {}, events);
 }
 
+void ProviderCall::OnHeldUp(absl::Time now) {
+  deadline_ = std::max(deadline_, now + limits_.silence_max);
+}
+
 void ProviderCall::TakeChunks(std::vector<AnswerChunk> chunks, CallEvents& events) {
   for (AnswerChunk& chunk : chunks) {
     any_chunk_ = true;

@@ -90,10 +90,15 @@ class ProviderCall {
   void OnBroken(CallEvents& events);
   // Ends it when its time is over. Call at deadline().
   void OnTick(absl::Time now, CallEvents& events);
+  // We don't read what it says, since the client is slow: its silence means nothing.
+  void OnHeldUp(absl::Time now);
 
   absl::Time deadline() const { return deadline_; }
   // Nothing more is to be had from it: the connection may be closed.
   bool ended() const { return ended_; }
+  // What has come so far, for whoever gives it up.
+  const std::optional<AnswerUsage>& usage() const { return stream_.usage(); }
+  int64_t text_bytes() const { return stream_.text_bytes(); }
 
  private:
   enum class Body : uint8_t { kNone, kError, kStream, kWhole };

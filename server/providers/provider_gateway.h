@@ -1,0 +1,70 @@
+#pragma once
+
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "common/clock.h"
+#include "common/metrics.h"
+#include "router/provider_metrics.h"
+#include "router/provider_set.h"
+#include "router/providers/provider_call.h"
+#include "router/request_observer.h"
+#include "router/token_account.h"
+#include "server/http/http_client.h"
+#include "server/http/http_pool.h"
+#include "server/providers/provider_models.h"
+
+namespace spillway {
+
+// Where a provider is, and what is said to it to be let in.
+struct ProviderAddress {
+  BaseUrl url;
+  std::string key;  // empty: none. Never logged, and in no other place than the connections
+};
+
+// Of whom a request is, for logs and metrics. Nothing of it goes to a provider.
+struct ProviderClient {
+  std::string request_id;
+  std::string token_name;
+  std::string traceparent;
+  // Of a model that is served here: why it goes elsewhere. Empty: it is served there alone.
+  std::string_view spill_reason;
+  QuotaReservation quota;  // of its token
+};
+
+// What the requests of one server thread to providers share.
+class ProviderGateway {
+ public:
+  // `pools`: one of each provider, in the set's order. All must outlive it; `observer` may be null.
+  ProviderGateway(ProviderSet& providers, std::vector<HttpPool*> pools, bool nothing_else,
+                  const Clock& clock, MetricRegistry& registry, RequestObserver* observer);
+
+  // Whether a request for `model`, which isn't served here, is the providers' business.
+  bool Takes(std::string_view model) const;
+
+  ProviderSet& providers() { return providers_; }
+  const ProviderSet& providers() const { return providers_; }
+  HttpPool& pool(size_t provider) { return *pools_[provider]; }
+  ProviderModels& models() { return models_; }
+  ProviderMetrics& metrics() { return metrics_; }
+  RequestObserver* observer() { return observer_; }
+  const Clock& clock() const { return clock_; }
+  const CallLimits& limits() const { return limits_; }
+
+ private:
+  ProviderSet& providers_;
+  const std::vector<HttpPool*> pools_;
+  const bool nothing_else_;  // no model is served here: all goes there, be it in vain
+  const Clock& clock_;
+  ProviderMetrics metrics_;
+  RequestObserver* const observer_;
+  const CallLimits limits_;
+  ProviderModels models_;
+};
+
+// The connections to a provider that one thread has.
+HttpPoolOptions PoolOptionsFor(const ProviderAddress& address);
+
+}  // namespace spillway

@@ -1,0 +1,164 @@
+#include "server/providers/provider_run.h"
+
+#include <type_traits>
+#include <utility>
+#include <variant>
+
+#include "absl/strings/str_cat.h"
+#include "common/logging.h"
+#include "router/error_table.h"
+
+namespace spillway {
+namespace {
+
+constexpr int64_t kBytesPerToken = 4;  // where nobody counted them
+
+}  // namespace
+
+ProviderRun::ProviderRun(ProviderGateway& gateway, ProviderRequest request, ProviderClient client,
+                         ProviderSink& sink)
+    : gateway_(gateway),
+      client_(std::move(client)),
+      model_(request.model),
+      sink_(sink),
+      flow_(gateway.providers(), std::move(request), gateway.limits()),
+      asked_(gateway.clock().Now()) {}
+
+ProviderRun::~ProviderRun() {
+  if (flow_.ended()) return;
+  ProviderActions actions;
+  flow_.Cancel(gateway_.clock().Now(), actions);
+  CarryOut(std::move(actions));
+  Report("cancelled", FindErrorRow(absl::StatusCode::kCancelled, "").http_status);
+}
+
+void ProviderRun::Start() {
+  ProviderActions actions;
+  flow_.Start(gateway_.clock().Now(), actions);
+  CarryOut(std::move(actions));
+}
+
+void ProviderRun::Tick() {
+  ProviderActions actions;
+  flow_.OnTick(gateway_.clock().Now(), paused_, actions);
+  CarryOut(std::move(actions));
+}
+
+void ProviderRun::Pause() {
+  if (exchange_ == nullptr || flow_.ended() || std::exchange(paused_, true)) return;
+  exchange_->Pause();
+}
+
+void ProviderRun::Resume() {
+  if (!std::exchange(paused_, false)) return;
+  ProviderActions none;
+  flow_.OnTick(gateway_.clock().Now(), /*held_up=*/true, none);
+  if (exchange_ != nullptr) exchange_->Resume();
+}
+
+void ProviderRun::OnHead(const ResponseReader& head) {
+  flow_.OnHead(head.status(), head.Header("Content-Type").value_or(""),
+               head.Header("Retry-After").value_or(""), gateway_.clock().Now(),
+               gateway_.clock().WallNow());
+}
+
+void ProviderRun::OnBody(std::string_view bytes) {
+  ProviderActions actions;
+  flow_.OnBytes(bytes, gateway_.clock().Now(), actions);
+  CarryOut(std::move(actions));
+}
+
+void ProviderRun::OnEnd() {
+  ProviderActions actions;
+  flow_.OnEnd(gateway_.clock().Now(), actions);
+  CarryOut(std::move(actions));
+}
+
+void ProviderRun::OnBroken(const absl::Status& why) {
+  LogDebug(absl::StrCat(gateway_.providers().config(flow_.provider()).name, ": ", why.message()));
+  ProviderActions actions;
+  flow_.OnBroken(gateway_.clock().Now(), actions);
+  CarryOut(std::move(actions));
+}
+
+void ProviderRun::CarryOut(ProviderActions actions) {
+  bool told = false;
+  for (ProviderFlowAction& action : actions) {
+    const std::string& provider =
+        flow_.was_sent() ? gateway_.providers().config(flow_.provider()).name : "";
+    if (const auto* send = std::get_if<SendToProvider>(&action)) {
+      Send(*send);
+    } else if (const auto* ended = std::get_if<AttemptEnded>(&action)) {
+      last_ = *ended;
+      gateway_.metrics().OnAttempt(*ended);
+      if (ended->alert) {
+        LogWarning(absl::StrCat("provider ", provider, " serves us no longer (",
+                                std::string(ended->outcome),
+                                "): look at its account, its key and "
+                                "the names of its models"));
+      }
+    } else if (std::holds_alternative<CallBegan>(action)) {
+      sink_.OnBegan(provider);
+    } else if (const auto* chunk = std::get_if<CallChunk>(&action)) {
+      sink_.OnChunk(chunk->json);
+      told = true;
+    } else if (auto* answer = std::get_if<CallAnswer>(&action)) {
+      sink_.OnAnswer(provider, std::move(answer->json));
+    } else if (const auto* finished = std::get_if<CallFinished>(&action)) {
+      // What is left is HTTP's end of the body, if anything.
+      if (exchange_ != nullptr) exchange_->LetGo();
+      Report("finished", 200);
+      return sink_.OnFinished(*finished);
+    } else {
+      return OnFailure(std::get<ProviderFailure>(action));
+    }
+  }
+  if (told) sink_.OnBatchEnd();
+}
+
+void ProviderRun::Send(const SendToProvider& send) {
+  exchange_ = gateway_.pool(send.provider).Begin(send.path, send.request.body, *this);
+}
+
+void ProviderRun::OnFailure(const ProviderFailure& failure) {
+  const std::string_view reason = KnownReason(failure.error.status.code(), failure.error.reason);
+  const int http_status = FindErrorRow(failure.error.status.code(), reason).http_status;
+  if (sink_.OnFailed(failure)) Report(reason, http_status);
+}
+
+// Of what the provider counted; where it told nothing, of what was delivered.
+void ProviderRun::SettleQuota() {
+  if (last_.usage) {
+    client_.quota.Settle(last_.usage->prompt_tokens + last_.usage->completion_tokens);
+  } else {
+    client_.quota.Settle((last_.text_bytes + kBytesPerToken - 1) / kBytesPerToken);
+  }
+}
+
+void ProviderRun::Report(std::string_view outcome, int http_status) {
+  SettleQuota();
+  const std::string_view label = gateway_.providers().LabelFor(model_);
+  gateway_.metrics().OnRequest(label, outcome);
+  if (flow_.was_sent() && !client_.spill_reason.empty()) {
+    gateway_.metrics().OnSpilled(label, gateway_.providers().config(flow_.provider()).name,
+                                 client_.spill_reason);
+  }
+  if (gateway_.observer() == nullptr) return;
+  RequestSummary summary = {.request_id = client_.request_id,
+                            .token = client_.token_name,
+                            .service = model_,
+                            .outcome = outcome,
+                            .http_status = http_status,
+                            .took = gateway_.clock().Now() - asked_,
+                            .traceparent = client_.traceparent};
+  if (flow_.was_sent()) summary.replica = gateway_.providers().config(flow_.provider()).name;
+  if (last_.usage) {
+    summary.prompt_tokens = static_cast<int32_t>(last_.usage->prompt_tokens);
+    summary.cached_tokens = static_cast<int32_t>(last_.usage->cached_tokens);
+    summary.completion_tokens = static_cast<int32_t>(last_.usage->completion_tokens);
+  }
+  if (last_.to_first) summary.to_text = last_.to_first;
+  gateway_.observer()->OnRequestEnd(summary);
+}
+
+}  // namespace spillway
