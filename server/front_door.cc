@@ -28,6 +28,8 @@
 #include "server/http/http_client.h"
 #include "server/http/ip_address.h"
 #include "server/http/route_table.h"
+#include "server/provider_setup.h"
+#include "server/providers/provider_gateway.h"
 #include "server/worker_commands.h"
 
 namespace spillway {
@@ -35,18 +37,20 @@ namespace {
 
 constexpr absl::Duration kRefresh = absl::Seconds(1);  // of tokens and files
 constexpr absl::Duration kRouterTick = absl::Milliseconds(50);
+constexpr absl::Duration kCircuitsShown = absl::Seconds(1);
 constexpr absl::Duration kDrainPoll = absl::Milliseconds(20);
 constexpr absl::Duration kWorkerGrace = absl::Seconds(5);
 constexpr absl::Duration kCollectorWait = absl::Seconds(5);  // to connect, and for its answer
 
-OpenAiOptions DialectOptions(const ServeOptions& serve, uint64_t id_seed,
-                             RequestObserver& observer) {
+OpenAiOptions DialectOptions(const ServeOptions& serve, uint64_t id_seed, RequestObserver& observer,
+                             ProviderGateway* providers) {
   OpenAiOptions options;
   options.fingerprint = "spillway-" SPILLWAY_VERSION;
   options.timings = {.start_after_accepted = serve.stream_begin,
                      .keep_alive_every = serve.keep_alive};
   options.id_seed = id_seed;
   options.observer = &observer;
+  options.providers = providers;
   return options;
 }
 
@@ -103,23 +107,26 @@ struct FrontDoorThread {
                   Router& router, const RequestGate& gate, const Clock& clock,
                   const MetricRegistry& metrics, const std::atomic<bool>& draining,
                   RequestObserver& observer, const ModelSizes& sizes,
-                  std::function<StatusReport()> status, CostOfToken cost_of)
+                  std::unique_ptr<ProviderGateway> gateway, std::function<StatusReport()> status,
+                  CostOfToken cost_of)
       : shard(router.MakeShard(server.Poster(thread))),
+        providers(std::move(gateway)),
         context{.router = router,
                 .shard = *shard,
                 .clock = clock,
                 .observer = &observer,
+                .providers = providers.get(),
                 .limits = {},
                 .timings = {.start_after_accepted = serve.stream_begin,
                             .keep_alive_every = serve.keep_alive},
                 .id_seed = id_seed},
-        openai(DialectOptions(serve, id_seed, observer), router, *shard, clock),
+        openai(DialectOptions(serve, id_seed, observer, providers.get()), router, *shard, clock),
         anthropic(context),
         ollama(context, sizes),
         routes(gate, FormatOpenAiError),
         eas(router, routes, FormatOpenAiError) {
     shard->SetObserver(&observer);
-    AddOperationsRoutes(routes, router, metrics, draining, std::move(status));
+    AddOperationsRoutes(routes, router, metrics, draining, serve.no_model, std::move(status));
     openai.AddRoutes(routes);
     AddBillingRoutes(routes, clock, std::move(cost_of));
     anthropic.AddRoutes(routes);
@@ -129,9 +136,14 @@ struct FrontDoorThread {
     }
     server.SetHandler(thread, eas);
     server.RunEvery(thread, kRouterTick, [this] { shard->Tick(); });
+    if (providers != nullptr && thread == 0) {
+      server.RunEvery(thread, kCircuitsShown,
+                      [this] { providers->metrics().ShowCircuits(providers->clock().Now()); });
+    }
   }
 
   std::unique_ptr<RouterShard> shard;
+  const std::unique_ptr<ProviderGateway> providers;  // null: there are none
   const DialectContext context;
   OpenAiDialect openai;
   AnthropicDialect anthropic;
@@ -162,6 +174,7 @@ FrontDoor::FrontDoor(const ServeOptions& options, RuntimeFolder folder, Parts pa
       config_seen_(config_read_),
       config_(std::move(parts.config)),
       token_sha256_(options.token_sha256),
+      providers_(MakeProviderSet(parts.providers)),
       server_(ServerOptions(parts), clock_, metrics_),
       router_(MakeRouter(RouterLimits(), clock_, metrics_, std::nullopt,
                          {.certificate = options.worker_tls_certificate,
@@ -183,7 +196,10 @@ FrontDoor::FrontDoor(const ServeOptions& options, RuntimeFolder folder, Parts pa
   for (int32_t i = 0; i < options.http_threads; ++i) {
     threads_.push_back(std::make_unique<FrontDoorThread>(
         options, server_, i, seeds(), *router_, gate, clock_, metrics_, draining_, observers_,
-        sizes, [this] { return Report(); },
+        sizes,
+        MakeProviderGateway(providers_.get(), parts.providers, options.no_model, server_, i, clock_,
+                            metrics_, observers_),
+        [this] { return Report(); },
         [this](std::string_view token_id, int64_t first_day, int64_t last_day) {
           return ledger_.CostOf(token_id, first_day, last_day);
         }));
@@ -218,6 +234,12 @@ absl::Status FrontDoor::Start() {
     }
     const bool tls = ParseListenAddress(options_.listen[i], tls_ != nullptr).tls;
     Announce(absl::StrCat("listening on ", tls ? "https" : "http", "://", addresses[i]));
+  }
+  for (size_t i = 0; providers_ != nullptr && i < providers_->size(); ++i) {
+    const ProviderConfig& provider = providers_->config(i);
+    Announce(absl::StrCat("asks ", provider.name, " for ",
+                          provider.any_model ? "models that are not served here"
+                                             : absl::StrCat(provider.models.size(), " models")));
   }
   if (!options_.no_auth && authenticator_.empty()) {
     Announce("no tokens yet; make one with: spillway token create NAME");
@@ -382,6 +404,7 @@ int FrontDoor::WaitForSignal(const sigset_t& signals) {
 
 // Whether a model has not been ready so far. Attached workers tell their models only then.
 bool FrontDoor::AwaitsModels() const {
+  if (options_.no_model) return false;
   return announced_.size() < std::max<size_t>(options_.models.size(), 1);
 }
 

@@ -13,6 +13,7 @@
 #include "common/clock.h"
 #include "common/file_stamp.h"
 #include "common/metrics.h"
+#include "router/provider_set.h"
 #include "router/router.h"
 #include "router/store.h"
 #include "server/auth/authenticator.h"
@@ -45,6 +46,7 @@ class FrontDoor {
     std::vector<std::string> token_hashes;
     std::vector<ConfigSetting> config;    // what the configuration file says; empty: there is none
     std::shared_ptr<TlsCredentials> tls;  // null: no listener speaks TLS
+    std::vector<ProviderOptions> providers;
     HttpLimits limits;
     uint64_t random_seed = 0;
   };
@@ -99,8 +101,9 @@ class FrontDoor {
   FileStamp token_hashes_seen_;  // a refresh ago
   FileStamp config_read_;        // as these two, of the configuration file
   FileStamp config_seen_;
-  std::vector<ConfigSetting> config_;      // as it was last read
-  std::vector<std::string> token_sha256_;  // as flags or that file have them
+  std::vector<ConfigSetting> config_;       // as it was last read
+  std::vector<std::string> token_sha256_;   // as flags or that file have them
+  std::unique_ptr<ProviderSet> providers_;  // null: there are none
   // In this order: shards go before the router, the router before the threads that it posts to.
   HttpServer server_;
   std::unique_ptr<Router> router_;

@@ -29,6 +29,7 @@
 #include "server/auth/token.h"
 #include "server/cli/chat_command.h"
 #include "server/cli/command_line.h"
+#include "server/cli/provider_options.h"
 #include "server/cli/status_command.h"
 #include "server/cli/token_commands.h"
 #include "server/cli/usage_command.h"
@@ -145,6 +146,9 @@ absl::Status Serve(const ServeOptions& options) {
   RETURN_IF_ERROR(CheckServeOptions(options));
   RETURN_IF_ERROR(CheckModelPaths(options));
   FrontDoor::Parts parts;
+  ASSIGN_OR_RETURN(parts.providers,
+                   ReadProviderFlags(options.providers,
+                                     [](const std::string& name) { return GetEnv(name.c_str()); }));
   ASSIGN_OR_RETURN(parts.token_hashes,
                    ReadTokenHashes(options.token_sha256, options.token_sha256_file));
   if (!options.config.empty()) {

@@ -46,6 +46,8 @@ constexpr char kServeManual[] =
     "  spillway serve --model big=/models/Qwen3-8B --model small=smollm2.gguf --workers 2\n"
     "  spillway serve --listen 0.0.0.0:8443 --tls-cert cert.pem --tls-key key.pem\n"
     "  spillway serve --config spillway.yaml\n"
+    "  DASHSCOPE_API_KEY=sk-… spillway serve --provider bailian --no-model\n"
+    "  spillway serve --upstream http://127.0.0.1:8000    tokens and metrics before a vLLM\n"
     "  spillway serve --ollama    also at 127.0.0.1:11434, as an Ollama\n"
     "  spillway serve --listen 127.0.0.1:8080 --trusted-proxy 127.0.0.1    behind nginx\n"
     "\n"
@@ -204,6 +206,52 @@ void AddWorkerOptions(CLI::App& serve, ModelFlags& models, ServeOptions& options
                   "An argument to pass on to each worker, such as --worker-arg=--kv-memory=1GB;\n"
                   "repeatable")
       ->type_name("ARG");
+}
+
+void AddProviderOptions(CLI::App& serve, ServeOptions& options) {
+  ProviderFlags& flags = options.providers;
+  serve
+      .add_option("--provider", flags.providers,
+                  "A provider that models are asked of elsewhere: bailian, with its key in\n"
+                  "$DASHSCOPE_API_KEY; =URL where its API begins elsewhere (another region, a\n"
+                  "workspace). Repeatable; asked in their order")
+      ->type_name("NAME[=URL]")
+      ->allow_extra_args(false);
+  serve
+      .add_option(
+          "--upstream", flags.upstreams,
+          "The same of any server with OpenAI's API (vLLM, Ollama, one-api, another\n"
+          "Spillway): http://HOST:PORT, its /v1 if no path is said. Repeatable; asked after\n"
+          "the providers. Without --model none is served here then")
+      ->type_name("[NAME=]URL")
+      ->allow_extra_args(false);
+  serve
+      .add_option(
+          "--provider-model", flags.models,
+          "A model that clients call NAME and providers THEIRS; repeatable. PROVIDER: before\n"
+          "it means one of them. A provider without any gets all names as they are, but\n"
+          "those of models that are served here")
+      ->type_name("[PROVIDER:]NAME=THEIRS")
+      ->allow_extra_args(false);
+  serve
+      .add_option("--upstream-key-file", flags.upstream_key_file,
+                  "File whose first line is the key for each --upstream. Default: none is sent")
+      ->type_name("FILE");
+  serve
+      .add_option("--upstream-key-env", flags.upstream_key_variable,
+                  "The variable of the environment that holds it")
+      ->type_name("NAME");
+  serve
+      .add_option("--provider-rpm", flags.requests_per_minute,
+                  "Requests a minute, and a sixtieth in each second, that each provider takes of\n"
+                  "each model; more are not sent. Default: as many as come")
+      ->check(CLI::Range(int64_t{1}, int64_t{1} << 40).description(""))
+      ->type_name("N");
+  serve.add_option("--provider-tpm", flags.tokens_per_minute, "The same in tokens")
+      ->check(CLI::Range(int64_t{1}, int64_t{1} << 40).description(""))
+      ->type_name("N");
+  serve.add_flag("--no-model", options.no_model,
+                 "Serve no model here, only those of --provider and --upstream");
 }
 
 void AddListenOptions(CLI::App& serve, ServeOptions& options) {
@@ -476,6 +524,11 @@ void FillServeDefaults(const CLI::App& serve, const Seconds& seconds, ModelFlags
   options.stream_begin = absl::Seconds(seconds.stream_begin);
   options.keep_alive = absl::Seconds(seconds.keep_alive);
   if (!options.workers_elsewhere.empty() && serve.count("--workers") == 0) options.workers = 0;
+  const bool names_no_model = models.models.empty() && environment.default_model.empty();
+  if (!options.providers.upstreams.empty() && names_no_model && options.workers_elsewhere.empty()) {
+    options.no_model = true;
+  }
+  if (options.no_model && models.models.empty()) options.workers = 0;
   FillModels(std::move(models), environment, options);
   if (options.data_folder.empty()) options.data_folder = StateFolder(environment);
   if (options.worker_binary.empty()) {
@@ -531,6 +584,7 @@ Command ParseCommandLine(int argc, const char* const* argv, const Environment& e
   options.http_threads = std::clamp(environment.cores, 1, kHttpThreadsDefaultMax);
   CLI::App* serve = app.add_subcommand("serve", "Start the workers of this machine and serve HTTP");
   AddWorkerOptions(*serve, models, options);
+  AddProviderOptions(*serve, options);
   AddListenOptions(*serve, options);
   AddStreamOptions(*serve, seconds);
   AddShutdownOptions(*serve, seconds);
@@ -619,7 +673,14 @@ bool IsLoopbackAddress(const std::string& address) {
 }
 
 absl::Status CheckServeOptions(const ServeOptions& options) {
-  if (options.workers == 0 && options.workers_elsewhere.empty()) {
+  if (options.no_model && !options.providers.any()) {
+    return absl::InvalidArgumentError(
+        "--no-model leaves nothing to serve: name a --provider or an --upstream");
+  }
+  if (options.no_model && (!options.models.empty() || !options.workers_elsewhere.empty())) {
+    return absl::InvalidArgumentError("--no-model contradicts --model and --worker");
+  }
+  if (!options.no_model && options.workers == 0 && options.workers_elsewhere.empty()) {
     return absl::InvalidArgumentError(
         "there would be no worker: give --workers 1 or more, or --worker ADDRESS");
   }

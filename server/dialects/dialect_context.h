@@ -7,6 +7,7 @@
 #include "router/request_observer.h"
 #include "router/router.h"
 #include "server/dialects/dialect_limits.h"
+#include "server/providers/provider_gateway.h"
 
 namespace spillway {
 
@@ -15,7 +16,8 @@ struct DialectContext {
   const Router& router;
   RouterShard& shard;  // this thread's
   const Clock& clock;
-  RequestObserver* observer = nullptr;  // hears of requests that never reach the router
+  RequestObserver* observer = nullptr;   // hears of requests that never reach the router
+  ProviderGateway* providers = nullptr;  // null: there are none
   DialectLimits limits = {};
   StreamTimings timings = {};
   uint64_t id_seed = 0;  // of the ids of answers

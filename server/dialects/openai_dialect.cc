@@ -1,40 +1,18 @@
 #include "server/dialects/openai_dialect.h"
 
-#include <algorithm>
 #include <utility>
 
-#include "absl/strings/str_cat.h"
+#include "router/service.h"
+#include "router/token_account.h"
 #include "server/dialects/embedding_operation.h"
-#include "server/dialects/json_escape.h"
-#include "server/dialects/model_capabilities.h"
 #include "server/dialects/openai_embeddings.h"
 #include "server/dialects/openai_error.h"
+#include "server/dialects/openai_models.h"
+#include "server/dialects/openai_provider_answer.h"
+#include "server/dialects/provider_access.h"
 #include "server/dialects/request_origin.h"
 
 namespace spillway {
-namespace {
-
-std::string ModelJson(const ModelInfo& model) {
-  std::string out = "{\"id\":";
-  AppendJsonString(out, model.name);
-  // max_model_len is vLLM's name for it, which benchmarks and agents read.
-  absl::StrAppend(&out, ",\"object\":\"model\",\"created\":", absl::ToUnixSeconds(model.created),
-                  ",\"owned_by\":\"spillway\",\"max_model_len\":", model.context_tokens_max,
-                  ",\"numerics_ids\":[");
-  for (const std::string& id : model.numerics_ids) {
-    if (out.back() != '[') out += ',';
-    AppendJsonString(out, id);
-  }
-  absl::StrAppend(&out, "],\"capabilities\":", std::string(CapabilitiesJson(model)));
-  if (model.embedding_size > 0) {
-    absl::StrAppend(&out, ",\"embedding_size\":", model.embedding_size);
-  }
-  out += '}';
-  return out;
-}
-
-}  // namespace
-
 OpenAiDialect::OpenAiDialect(OpenAiOptions options, const Router& router, RouterShard& shard,
                              const Clock& clock)
     : options_(std::move(options)),
@@ -57,13 +35,11 @@ void OpenAiDialect::AddRoutes(RouteTable& routes) {
        [this](HttpRequest& request, ResponseWriter& writer) { return Embed(request, writer); }});
   routes.Add({"GET", "/v1/models", TokenRule::kAlways,
               [this](HttpRequest& request, ResponseWriter& writer) {
-                ListModels(request, writer);
-                return nullptr;
+                return ListOpenAiModels(request, router_, options_.providers, writer);
               }});
   routes.Add({"GET", "/v1/models/*", TokenRule::kAlways,
               [this](HttpRequest& request, ResponseWriter& writer) {
-                DescribeModel(request, writer);
-                return nullptr;
+                return DescribeOpenAiModel(request, router_, options_.providers, writer);
               }});
 }
 
@@ -71,6 +47,8 @@ std::unique_ptr<HttpOperation> OpenAiDialect::Generate(OpenAiEndpoint endpoint,
                                                        HttpRequest& request,
                                                        ResponseWriter& writer) {
   const bool chat = endpoint == OpenAiEndpoint::kChat;
+  const auto kind = chat ? ProviderRequestKind::kChat : ProviderRequestKind::kCompletion;
+  if (auto elsewhere = AtProvider(kind, request, writer)) return *std::move(elsewhere);
   OpenAiParseResult parsed = chat ? ParseChatRequest(request.body, options_.limits)
                                   : ParseCompletionRequest(request.body, options_.limits);
   if (const auto* error = std::get_if<OpenAiError>(&parsed)) {
@@ -92,6 +70,9 @@ std::unique_ptr<HttpOperation> OpenAiDialect::Generate(OpenAiEndpoint endpoint,
 }
 
 std::unique_ptr<HttpOperation> OpenAiDialect::Embed(HttpRequest& request, ResponseWriter& writer) {
+  if (auto elsewhere = AtProvider(ProviderRequestKind::kEmbeddings, request, writer)) {
+    return *std::move(elsewhere);
+  }
   auto parsed = ParseEmbeddingRequest(request.body, options_.limits);
   if (const auto* error = std::get_if<OpenAiError>(&parsed)) {
     ReportRefusal(request, error->status, options_.observer);
@@ -113,38 +94,40 @@ std::unique_ptr<HttpOperation> OpenAiDialect::Embed(HttpRequest& request, Respon
                                               writer);
 }
 
-void OpenAiDialect::ListModels(const HttpRequest& request, ResponseWriter& writer) const {
-  HttpResponse response;
-  response.body = "{\"object\":\"list\",\"data\":[";
-  std::string_view separator;
-  for (const ModelInfo& model : ModelsFor(request, router_)) {
-    response.body += separator;
-    response.body += ModelJson(model);
-    separator = ",";
+std::optional<std::unique_ptr<HttpOperation>> OpenAiDialect::AtProvider(ProviderRequestKind kind,
+                                                                        HttpRequest& request,
+                                                                        ResponseWriter& writer) {
+  if (options_.providers == nullptr) return std::nullopt;
+  std::string named = ModelNamedIn(request.body);
+  if (named.empty()) named = request.service;
+  if (!request.service.empty() && !CheckModelOfService(request.service, named).ok()) {
+    return std::nullopt;
   }
-  response.body += "]}";
-  writer.Send(std::move(response));
-}
-
-void OpenAiDialect::DescribeModel(const HttpRequest& request, ResponseWriter& writer) const {
-  const std::string& name = request.path_rest;
-  std::string known;
-  for (const ModelInfo& model : ModelsFor(request, router_)) {
-    if (model.name == name) {
-      HttpResponse response;
-      response.body = ModelJson(model);
-      writer.Send(std::move(response));
-      return;
-    }
-    absl::StrAppend(&known, known.empty() ? "" : ", ", model.name);
+  std::string model = named;
+  std::optional<GenerateError> refusal;
+  if (request.account != nullptr) refusal = request.account->ResolveModel(model);
+  if (!refusal && (router_.Serves(model) || !options_.providers->Takes(model))) return std::nullopt;
+  if (!refusal && MustStayHere(request)) refusal = MustStayError();
+  ProviderClient client = ClientOf(request);
+  if (!refusal && request.account != nullptr) {
+    refusal = request.account->Reserve(DemandOf(kind, request.body), client.quota);
   }
-  OpenAiError error = InvalidRequest(
-      absl::StrCat("model \"", name,
-                   "\" not found; this server has: ", known.empty() ? "none yet" : known),
-      "model");
-  error.status = 404;
-  error.code = "model_not_found";
-  writer.Send(ErrorResponse(error));
+  if (refusal) {
+    const OpenAiError error = ToOpenAiError(*refusal, PromptParam(kind));
+    ReportRefusal(request, error.status, options_.observer);
+    writer.Send(ErrorResponse(error));
+    return nullptr;
+  }
+  auto operation = std::make_unique<ProviderOperation>(
+      *options_.providers,
+      ProviderRequest{.kind = kind,
+                      .body = std::string(request.body),
+                      .model = std::move(model),
+                      .client_model = named},
+      std::move(client), std::make_unique<OpenAiProviderAnswer>(PromptParam(kind), writer),
+      options_.timings.keep_alive_every, writer);
+  operation->Start();
+  return operation;
 }
 
 }  // namespace spillway

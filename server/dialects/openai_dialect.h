@@ -1,9 +1,11 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "common/clock.h"
+#include "router/providers/request_rewrite.h"
 #include "router/request_observer.h"
 #include "router/router.h"
 #include "server/dialects/dialect_limits.h"
@@ -13,6 +15,7 @@
 #include "server/http/http_types.h"
 #include "server/http/id_generator.h"
 #include "server/http/route_table.h"
+#include "server/providers/provider_gateway.h"
 
 namespace spillway {
 
@@ -22,6 +25,7 @@ struct OpenAiOptions {
   std::string fingerprint = "spillway";  // system_fingerprint
   uint64_t id_seed = 0;                  // of the ids of answers
   RequestObserver* observer = nullptr;   // hears of requests that never reach the router
+  ProviderGateway* providers = nullptr;  // null: there are none
 };
 
 // OpenAI's API: chat, completions, embeddings and models. One per server thread; not thread-safe.
@@ -38,8 +42,10 @@ class OpenAiDialect {
   std::unique_ptr<HttpOperation> Generate(OpenAiEndpoint endpoint, HttpRequest& request,
                                           ResponseWriter& writer);
   std::unique_ptr<HttpOperation> Embed(HttpRequest& request, ResponseWriter& writer);
-  void ListModels(const HttpRequest& request, ResponseWriter& writer) const;
-  void DescribeModel(const HttpRequest& request, ResponseWriter& writer) const;
+  // Sends it to a provider if its model is there and not here; nothing: it isn't.
+  std::optional<std::unique_ptr<HttpOperation>> AtProvider(ProviderRequestKind kind,
+                                                           HttpRequest& request,
+                                                           ResponseWriter& writer);
 
   const OpenAiOptions options_;
   const Router& router_;

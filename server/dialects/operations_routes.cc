@@ -16,8 +16,11 @@ HttpResponse Text(int status, std::string body) {
   return response;
 }
 
-HttpResponse Readiness(const Router& router, bool draining) {
+HttpResponse Readiness(const Router& router, bool draining, bool no_model) {
   if (draining) return Text(503, "not ready: the server is shutting down\n");
+  // Whether a provider answers is not asked here: nobody should take this server away because one
+  // doesn't.
+  if (no_model) return Text(200, "ready\n");
   std::string reasons;
   for (const ReplicaStatus& replica : router.Replicas()) {
     if (replica.ready) return Text(200, "ready\n");
@@ -31,7 +34,8 @@ HttpResponse Readiness(const Router& router, bool draining) {
 }  // namespace
 
 void AddOperationsRoutes(RouteTable& routes, const Router& router, const MetricRegistry& metrics,
-                         const std::atomic<bool>& draining, std::function<StatusReport()> status) {
+                         const std::atomic<bool>& draining, bool no_model,
+                         std::function<StatusReport()> status) {
   routes.Add({"GET", "/", TokenRule::kNever, [](HttpRequest& request, ResponseWriter& writer) {
                 // Ollama's clients look for these words.
                 writer.Send(Text(200, request.listener.ollama
@@ -47,8 +51,8 @@ void AddOperationsRoutes(RouteTable& routes, const Router& router, const MetricR
                 return nullptr;
               }});
   routes.Add({"GET", "/readyz", TokenRule::kNever,
-              [&router, &draining](HttpRequest&, ResponseWriter& writer) {
-                writer.Send(Readiness(router, draining.load()));
+              [&router, &draining, no_model](HttpRequest&, ResponseWriter& writer) {
+                writer.Send(Readiness(router, draining.load(), no_model));
                 return nullptr;
               }});
   routes.Add({"GET", "/metrics", TokenRule::kUnlessLoopback,

@@ -27,6 +27,7 @@ struct ProviderAddress {
 // Of whom a request is, for logs and metrics. Nothing of it goes to a provider.
 struct ProviderClient {
   std::string request_id;
+  std::string token_id;  // empty where none was needed
   std::string token_name;
   std::string traceparent;
   // Of a model that is served here: why it goes elsewhere. Empty: it is served there alone.

@@ -126,17 +126,18 @@ void ProviderRun::OnFailure(const ProviderFailure& failure) {
   if (sink_.OnFailed(failure)) Report(reason, http_status);
 }
 
-// Of what the provider counted; where it told nothing, of what was delivered.
-void ProviderRun::SettleQuota() {
-  if (last_.usage) {
-    client_.quota.Settle(last_.usage->prompt_tokens + last_.usage->completion_tokens);
-  } else {
-    client_.quota.Settle((last_.text_bytes + kBytesPerToken - 1) / kBytesPerToken);
-  }
+// What the provider counted; where it told nothing, what was delivered of the answer.
+ProviderRun::DeliveredTokens ProviderRun::Delivered() const {
+  const AnswerUsage usage = last_.usage.value_or(
+      AnswerUsage{.completion_tokens = (last_.text_bytes + kBytesPerToken - 1) / kBytesPerToken});
+  return {.prompt_tokens = static_cast<int32_t>(usage.prompt_tokens),
+          .cached_tokens = static_cast<int32_t>(usage.cached_tokens),
+          .completion_tokens = static_cast<int32_t>(usage.completion_tokens)};
 }
 
 void ProviderRun::Report(std::string_view outcome, int http_status) {
-  SettleQuota();
+  const DeliveredTokens delivered = Delivered();
+  client_.quota.Settle(int64_t{delivered.prompt_tokens} + delivered.completion_tokens);
   const std::string_view label = gateway_.providers().LabelFor(model_);
   gateway_.metrics().OnRequest(label, outcome);
   if (flow_.was_sent() && !client_.spill_reason.empty()) {
@@ -151,12 +152,12 @@ void ProviderRun::Report(std::string_view outcome, int http_status) {
                             .http_status = http_status,
                             .took = gateway_.clock().Now() - asked_,
                             .traceparent = client_.traceparent};
-  if (flow_.was_sent()) summary.replica = gateway_.providers().config(flow_.provider()).name;
-  if (last_.usage) {
-    summary.prompt_tokens = static_cast<int32_t>(last_.usage->prompt_tokens);
-    summary.cached_tokens = static_cast<int32_t>(last_.usage->cached_tokens);
-    summary.completion_tokens = static_cast<int32_t>(last_.usage->completion_tokens);
+  if (flow_.was_sent()) {
+    summary.replica = gateway_.providers().config(flow_.provider()).name;
   }
+  summary.prompt_tokens = delivered.prompt_tokens;
+  summary.cached_tokens = delivered.cached_tokens;
+  summary.completion_tokens = delivered.completion_tokens;
   if (last_.to_first) summary.to_text = last_.to_first;
   gateway_.observer()->OnRequestEnd(summary);
 }

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -47,6 +48,12 @@ class ProviderRun : private ExchangeSink {
   void Resume();
 
  private:
+  struct DeliveredTokens {
+    int32_t prompt_tokens = 0;
+    int32_t cached_tokens = 0;  // of those
+    int32_t completion_tokens = 0;
+  };
+
   // ExchangeSink
   void OnHead(const ResponseReader& head) override;
   void OnBody(std::string_view bytes) override;
@@ -57,7 +64,7 @@ class ProviderRun : private ExchangeSink {
   void Send(const SendToProvider& send);
   void OnFailure(const ProviderFailure& failure);
   void Report(std::string_view outcome, int http_status);
-  void SettleQuota();
+  DeliveredTokens Delivered() const;
 
   ProviderGateway& gateway_;
   ProviderClient client_;

@@ -31,23 +31,26 @@ class SpillwayProcess:
     """Starts in the constructor; Stop it with stop(), or use it as a context manager.
 
     The token `self.token` is valid. Its log goes to `log_path`. `before_exec` runs in the new
-    process, to take something away from it. `command` is run instead of the usual one.
+    process, to take something away from it. `command` is run instead of the usual one. `model`: None
+    for a server without --model; `environment`: what is added to this process's.
     """
 
-    def __init__(self, data_dir, *arguments, model=MODEL, before_exec=None, command=None):
+    def __init__(self, data_dir, *arguments, model=MODEL, before_exec=None, command=None,
+                 environment=None):
         self.data_dir = pathlib.Path(data_dir)
         self.token = "sk-" + secrets.token_urlsafe(32)
         self.log_path = self.data_dir.with_suffix(".log")
         self.scheme, self.host, self.port = None, None, None
         self.begun = time.monotonic()
         command = command or [
-            str(BINARY), "serve", "--model", str(model), "--listen", "127.0.0.1:0", "--data-dir",
+            str(BINARY), "serve", *(["--model", str(model)] if model else []), "--listen", "127.0.0.1:0", "--data-dir",
             str(self.data_dir), "--token-sha256",
             hashlib.sha256(self.token.encode()).hexdigest(), "--drain-delay", "0", *arguments
         ]
         self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                                          stderr=subprocess.STDOUT, text=True, errors="replace",
-                                         preexec_fn=before_exec)
+                                         preexec_fn=before_exec,
+                                         env={**os.environ, **(environment or {})})
         self._log_goes_on = threading.Event()
         self._log_goes_on.set()
         self._listening = threading.Event()

@@ -7,7 +7,7 @@ from source_tree import Finding, code_of, includes_of, line_of
 
 # State machines: no threads, clock, I/O or randomness. Input comes as arguments.
 PURE = re.compile(r"scheduler/|router/providers/|router/(request_flow|balancer|admission|quota|circuit_breaker|"
-                  r"spill_policy|error_table|service|resource_group|prefix_tree)[^/]*$")
+                  r"spill_policy|provider_flow|error_table|service|resource_group|prefix_tree)[^/]*$")
 PURE_HEADERS = re.compile(
     r"(thread|chrono|mutex|shared_mutex|condition_variable|future|random|iostream|fstream|ctime|"
     r"time\.h|unistd\.h|common/(clock|mutex|bounded_queue|logging|metrics)\.h|absl/time/clock\.h|"

@@ -63,6 +63,27 @@ TEST(CommandLineTest, EnvironmentOverridesDefaultsAndFlagsOverrideBoth) {
   EXPECT_EQ(explicit_options.grace, absl::Milliseconds(500));
 }
 
+TEST(CommandLineTest, ModelsElsewhere) {
+  const auto bailian =
+      std::get<ServeOptions>(Parse({"serve", "--provider", "bailian", "--no-model",
+                                    "--provider-model", "a=b", "--provider-model", "c=d"}));
+  EXPECT_TRUE(bailian.models.empty());
+  EXPECT_THAT(bailian.providers.models, ElementsAre("a=b", "c=d"));
+  EXPECT_TRUE(CheckServeOptions(bailian).ok());
+  // Beside a model, unless nobody names one.
+  const auto beside = std::get<ServeOptions>(Parse({"serve", "--provider", "bailian"}));
+  EXPECT_EQ(beside.models.size(), 1u);
+  const auto upstream = std::get<ServeOptions>(Parse({"serve", "--upstream", "http://x"}));
+  EXPECT_TRUE(upstream.no_model && upstream.models.empty());
+  const auto both =
+      std::get<ServeOptions>(Parse({"serve", "--upstream", "http://x", "--model", "m.gguf"}));
+  EXPECT_FALSE(both.no_model);
+  EXPECT_FALSE(CheckServeOptions(std::get<ServeOptions>(Parse({"serve", "--no-model"}))).ok());
+  EXPECT_FALSE(CheckServeOptions(std::get<ServeOptions>(Parse({"serve", "--no-model", "--provider",
+                                                               "bailian", "--model", "m.gguf"})))
+                   .ok());
+}
+
 TEST(CommandLineTest, RepeatedOptions) {
   const auto options = std::get<ServeOptions>(
       Parse({"serve", "--listen", "127.0.0.1:0", "--listen", "[::1]:1", "--worker", "unix:/w",

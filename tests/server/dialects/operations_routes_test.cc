@@ -16,7 +16,7 @@ using ::testing::HasSubstr;
 class OperationsRoutesTest : public ::testing::Test {
  protected:
   OperationsRoutesTest() {
-    AddOperationsRoutes(routes_, router_, metrics_, draining_,
+    AddOperationsRoutes(routes_, router_, metrics_, draining_, /*no_model=*/false,
                         [] { return StatusReport{.version = "1.2"}; });
   }
 

@@ -1,0 +1,29 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "common/clock.h"
+#include "common/metrics.h"
+#include "router/provider_set.h"
+#include "router/request_observer.h"
+#include "server/cli/provider_options.h"
+#include "server/http/http_server.h"
+#include "server/providers/provider_gateway.h"
+
+namespace spillway {
+
+// Null: there are none.
+std::unique_ptr<ProviderSet> MakeProviderSet(const std::vector<ProviderOptions>& all);
+
+// What thread `thread` of `server` needs to ask them; null: there are none. `no_model`: nothing is
+// served here. All references outlive it.
+std::unique_ptr<ProviderGateway> MakeProviderGateway(ProviderSet* providers,
+                                                     const std::vector<ProviderOptions>& all,
+                                                     bool no_model, HttpServer& server,
+                                                     int32_t thread, const Clock& clock,
+                                                     MetricRegistry& metrics,
+                                                     RequestObserver& observer);
+
+}  // namespace spillway
