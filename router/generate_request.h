@@ -96,6 +96,9 @@ struct GenerateRequest {
   int32_t choices = 1;                                // n
   int32_t priority = 0;                               // higher first
   absl::Duration timeout = absl::InfiniteDuration();  // to the end of the answer
+  // Waiting longer for its turn, or being predicted to, it is offered to whoever may have it done
+  // elsewhere (ResponseSink::TakeElsewhere).
+  absl::Duration spill_after = absl::InfiniteDuration();
 };
 
 // A token with its natural log-probability.

@@ -52,7 +52,7 @@ std::string_view ProviderSet::LabelFor(std::string_view model) const {
     const auto found = FindModel(config.models, model);
     if (found != config.models.end()) return found->first;
   }
-  return "any";
+  return kAnyModel;
 }
 
 bool ProviderSet::MightTake(std::string_view model, absl::Time now) const {

@@ -44,6 +44,8 @@ struct ProviderPermit {
 // circuits, rates, and how much is sent again. Thread-safe; a lock is taken a few times a request.
 class ProviderSet {
  public:
+  static constexpr std::string_view kAnyModel = "any";
+
   explicit ProviderSet(std::vector<ProviderConfig> configs, const CircuitLimits& circuits = {},
                        const RetryLimits& retries = {});
 
@@ -56,8 +58,10 @@ class ProviderSet {
   std::optional<std::string> MappedName(size_t provider, std::string_view model) const;
   // The same, but for the names that go as they are.
   std::optional<std::string> NameFor(size_t provider, std::string_view model) const;
+  // Whether any of them has it in its map.
+  bool IsMapped(std::string_view model) const { return LabelFor(model) != kAnyModel; }
   // The name in a map that a client means by `model`: what metrics may be labelled with. Else
-  // "any".
+  // kAnyModel.
   std::string_view LabelFor(std::string_view model) const;
 
   // Whether a provider that has `model` in its map would be asked now, so that it is worth to give

@@ -45,6 +45,10 @@ class ResponseSink {
   // `usage` is this choice's: all choices of a request have the same prompt tokens.
   virtual void OnFinished(int32_t choice, FinishReason reason, const Usage& usage) = 0;
   virtual void OnFailed(const GenerateError& error) = 0;
+  // Asked instead of OnFailed() where the workers here are exhausted and none has accepted it, and
+  // once where it waits longer than its spill_after: whether it is done elsewhere. True: nothing
+  // more comes. It may cancel other requests, but not this one.
+  virtual bool TakeElsewhere(const GenerateError& /*why*/) { return false; }
   // All that this step (one worker frame) had for this request has been told: a good moment to
   // write. Not called after OnFailed or the last OnFinished (those are such moments themselves).
   virtual void OnBatchEnd() = 0;

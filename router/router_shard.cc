@@ -8,6 +8,7 @@
 #include "common/check.h"
 #include "router/error_table.h"
 #include "router/router_shard_request.h"
+#include "router/spill_policy.h"
 #include "router/token_account.h"
 
 namespace spillway {
@@ -19,6 +20,7 @@ constexpr absl::Duration kProgressEvery = absl::Milliseconds(200);
 
 // How fast the average of bytes per token follows the prompts.
 constexpr double kAverageWeight = 0.05;
+constexpr std::string_view kSpilled = "spilled";  // an outcome
 
 size_t PromptBytes(const GenerateRequest& request) {
   size_t bytes = 0;
@@ -196,6 +198,13 @@ void RouterShardImpl::Tick() {
   for (const RequestId id : ids) {
     Request* request = Find(id);
     if (request == nullptr || request->busy) continue;
+    if (!request->offered && !request->record.started.has_value() &&
+        now - request->record.asked >= request->request.spill_after) {
+      request->offered = true;
+      OfferElsewhere(id);
+      request = Find(id);
+      if (request == nullptr) continue;
+    }
     FlowActions actions;
     request->flow.Tick(now, actions);
     if (!actions.empty()) CarryOut(*request, std::move(actions), /*may_tell_sink=*/true);
@@ -313,6 +322,7 @@ void RouterShardImpl::TellSink(Request& request, const FlowAction& action) {
   RequestRecord& record = request.record;
   request.touched = true;
   if (const auto* accepted = std::get_if<EmitAcceptedAction>(&action)) {
+    request.accepted = true;
     record.prompt_tokens = accepted->prompt_tokens;
     if (accepted->prompt_tokens > 0 &&
         !std::holds_alternative<std::vector<int32_t>>(request.request.prompt)) {
@@ -332,10 +342,49 @@ void RouterShardImpl::TellSink(Request& request, const FlowAction& action) {
     if (request.flow.ended()) record.outcome = "finished";
     sink.OnFinished(finished->choice, finished->reason, finished->usage);
   } else if (const auto* failed = std::get_if<EmitFailedAction>(&action)) {
+    if (IsTakenElsewhere(request, failed->error)) return;
     record.outcome = KnownReason(failed->error.status.code(), failed->error.reason);
     record.http_status = FindErrorRow(failed->error.status.code(), record.outcome).http_status;
     sink.OnFailed(failed->error);
   }
+}
+
+bool RouterShardImpl::IsTakenElsewhere(Request& request, const GenerateError& why) {
+  if (request.accepted || !IsExhaustion(why.reason)) return false;
+  // Whoever takes it needs its place in the token's quota.
+  request.quota = QuotaReservation();
+  if (!request.sink->TakeElsewhere(why)) return false;
+  request.sink = nullptr;
+  request.record.outcome = kSpilled;
+  return true;
+}
+
+void RouterShardImpl::PostOffer(RequestId id) {
+  mailbox_->Post([link = link_, id] {
+    if (link->shard == nullptr) return;
+    link->shard->OfferElsewhere(id);
+    Request* request = link->shard->Find(id);
+    if (request == nullptr || request->busy) return;
+    FlowActions actions;
+    request->flow.Tick(link->shard->clock_.Now(), actions);
+    if (!actions.empty()) {
+      link->shard->CarryOut(*request, std::move(actions), /*may_tell_sink=*/true);
+    }
+  });
+}
+
+void RouterShardImpl::OfferElsewhere(RequestId id) {
+  Request* request = Find(id);
+  if (request == nullptr || request->busy || request->sink == nullptr || request->flow.ended() ||
+      request->record.started.has_value()) {
+    return;
+  }
+  const GenerateError why = {
+      .status = absl::ResourceExhaustedError("it would wait too long for a worker here"),
+      .reason = std::string(kWaitOverSpillAfter)};
+  if (!request->sink->TakeElsewhere(why)) return;
+  request->record.outcome = kSpilled;
+  Cancel(id);
 }
 
 void RouterShardImpl::NoteDelta(Request& request, const EmitDeltaAction& delta) {
@@ -362,8 +411,11 @@ void RouterShardImpl::Forget(Request& request) {
   record.ended = clock_.Now();
   const DeliveredTokenCounts billed = Billed(record);
   request.quota.Settle(int64_t{billed.prompt_tokens} + billed.completion_tokens);
-  metrics_.Observe(request.service, record);
-  if (observer_ != nullptr) Observe(request);
+  // Whoever took it tells of it.
+  if (record.outcome != kSpilled) {
+    metrics_.Observe(request.service, record);
+    if (observer_ != nullptr) Observe(request);
+  }
   requests_.erase(request.id);
 }
 

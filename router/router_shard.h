@@ -99,6 +99,11 @@ class RouterShardImpl : public RouterShard {
   void SubmitSequence(Request& request, const SubmitAction& action, FlowActions& more);
   void CancelSequence(Request& request, const CancelSequenceAction& action);
   void TellSink(Request& request, const FlowAction& action);
+  // Whether somebody else has it done, instead of the failure that `why` would be.
+  static bool IsTakenElsewhere(Request& request, const GenerateError& why);
+  // It waits too long. Call from a turn of its own: the sink hears of it.
+  void OfferElsewhere(RequestId id);
+  void PostOffer(RequestId id);
   void NoteDelta(Request& request, const EmitDeltaAction& delta);
   void Post(RequestId id, FlowActions actions);
   void Forget(Request& request);

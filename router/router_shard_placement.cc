@@ -60,6 +60,13 @@ void RouterShardImpl::Choose(Request& request, const ChooseReplicaAction& action
       view->replicas, admission_limits_, clock_.Now(), random_());
   switch (decision.verdict) {
     case Verdict::kStart:
+      if (!request.offered && !request.accepted &&
+          decision.predicted_wait > request.request.spill_after) {
+        request.offered = true;
+        request.flow.OnMustWait(action.choices);
+        PostOffer(request.id);
+        break;
+      }
       request.record.predicted_wait = decision.predicted_wait;
       NoteNumerics(request, action.choices, decision.numerics);
       request.flow.OnPlaced(action.choices, decision.replica, more);

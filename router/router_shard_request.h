@@ -35,6 +35,8 @@ struct RouterShardImpl::Request {
   DeliveredTokenCounts told;  // to the observer, so far
   QuotaReservation quota;     // settled at its end
   bool busy = false;          // its actions are being carried out: Forget() is their end's business
+  bool accepted = false;      // EmitAccepted has come
+  bool offered = false;       // to be done elsewhere, since it waits too long
   bool touched = false;       // the sink heard something in this batch
 };
 

@@ -197,8 +197,8 @@ FrontDoor::FrontDoor(const ServeOptions& options, RuntimeFolder folder, Parts pa
     threads_.push_back(std::make_unique<FrontDoorThread>(
         options, server_, i, seeds(), *router_, gate, clock_, metrics_, draining_, observers_,
         sizes,
-        MakeProviderGateway(providers_.get(), parts.providers, options.no_model, server_, i, clock_,
-                            metrics_, observers_),
+        MakeProviderGateway(providers_.get(), parts.providers, options.no_model, options.spill,
+                            server_, i, clock_, metrics_, observers_),
         [this] { return Report(); },
         [this](std::string_view token_id, int64_t first_day, int64_t last_day) {
           return ledger_.CostOf(token_id, first_day, last_day);

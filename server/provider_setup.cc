@@ -34,17 +34,17 @@ std::unique_ptr<ProviderSet> MakeProviderSet(const std::vector<ProviderOptions>&
 
 std::unique_ptr<ProviderGateway> MakeProviderGateway(ProviderSet* providers,
                                                      const std::vector<ProviderOptions>& all,
-                                                     bool no_model, HttpServer& server,
-                                                     int32_t thread, const Clock& clock,
-                                                     MetricRegistry& metrics,
+                                                     bool no_model, const SpillPolicy& policy,
+                                                     HttpServer& server, int32_t thread,
+                                                     const Clock& clock, MetricRegistry& metrics,
                                                      RequestObserver& observer) {
   if (providers == nullptr) return nullptr;
   std::vector<HttpPool*> pools;
   for (const ProviderOptions& options : all) {
     pools.push_back(&server.AddPool(thread, PoolOptionsFor(AddressOf(options))));
   }
-  return std::make_unique<ProviderGateway>(*providers, std::move(pools), no_model, clock, metrics,
-                                           &observer);
+  return std::make_unique<ProviderGateway>(*providers, std::move(pools), no_model, policy, clock,
+                                           metrics, &observer);
 }
 
 }  // namespace spillway

@@ -8,6 +8,7 @@
 #include "common/metrics.h"
 #include "router/provider_set.h"
 #include "router/request_observer.h"
+#include "router/spill_policy.h"
 #include "server/cli/provider_options.h"
 #include "server/http/http_server.h"
 #include "server/providers/provider_gateway.h"
@@ -21,9 +22,9 @@ std::unique_ptr<ProviderSet> MakeProviderSet(const std::vector<ProviderOptions>&
 // served here. All references outlive it.
 std::unique_ptr<ProviderGateway> MakeProviderGateway(ProviderSet* providers,
                                                      const std::vector<ProviderOptions>& all,
-                                                     bool no_model, HttpServer& server,
-                                                     int32_t thread, const Clock& clock,
-                                                     MetricRegistry& metrics,
+                                                     bool no_model, const SpillPolicy& policy,
+                                                     HttpServer& server, int32_t thread,
+                                                     const Clock& clock, MetricRegistry& metrics,
                                                      RequestObserver& observer);
 
 }  // namespace spillway

@@ -3,6 +3,7 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <filesystem>
+#include <map>
 #include <optional>
 #include <sstream>
 #include <utility>
@@ -250,6 +251,26 @@ void AddProviderOptions(CLI::App& serve, ServeOptions& options) {
   serve.add_option("--provider-tpm", flags.tokens_per_minute, "The same in tokens")
       ->check(CLI::Range(int64_t{1}, int64_t{1} << 40).description(""))
       ->type_name("N");
+  serve
+      .add_option(
+          "--spill", options.spill.mode,
+          "Whether requests for a model that is served here go to providers that have it in\n"
+          "their --provider-model: never, when_exhausted (no worker is ready, all queues\n"
+          "are full, or the wait would be longer than the request's time), or prefer\n"
+          "(always, as long as they answer). Clients forbid it by the header\n"
+          "X-Spillway-Spill: never. Default: when_exhausted")
+      ->transform(CLI::CheckedTransformer(std::map<std::string, SpillMode>{
+                                              {"never", SpillMode::kNever},
+                                              {"when_exhausted", SpillMode::kWhenExhausted},
+                                              {"prefer", SpillMode::kPrefer}})
+                      .description(""))
+      ->type_name("POLICY");
+  serve
+      .add_option("--spill-after", flags.spill_after_ms,
+                  "They go there, too, that would wait longer than this for a worker, or do.\n"
+                  "Default: as long as it takes")
+      ->check(CLI::Range(int64_t{1}, int64_t{1} << 31).description(""))
+      ->type_name("MS");
   serve.add_flag("--no-model", options.no_model,
                  "Serve no model here, only those of --provider and --upstream");
 }
@@ -523,6 +544,9 @@ void FillServeDefaults(const CLI::App& serve, const Seconds& seconds, ModelFlags
   options.grace = absl::Seconds(seconds.grace);
   options.stream_begin = absl::Seconds(seconds.stream_begin);
   options.keep_alive = absl::Seconds(seconds.keep_alive);
+  if (options.providers.spill_after_ms > 0) {
+    options.spill.after = absl::Milliseconds(options.providers.spill_after_ms);
+  }
   if (!options.workers_elsewhere.empty() && serve.count("--workers") == 0) options.workers = 0;
   const bool names_no_model = models.models.empty() && environment.default_model.empty();
   if (!options.providers.upstreams.empty() && names_no_model && options.workers_elsewhere.empty()) {
@@ -679,6 +703,11 @@ absl::Status CheckServeOptions(const ServeOptions& options) {
   }
   if (options.no_model && (!options.models.empty() || !options.workers_elsewhere.empty())) {
     return absl::InvalidArgumentError("--no-model contradicts --model and --worker");
+  }
+  if (options.spill.after != absl::InfiniteDuration() &&
+      options.spill.after >= options.stream_begin) {
+    return absl::InvalidArgumentError(
+        "--spill-after must be less than --stream-begin: a stream that has begun stays here");
   }
   if (!options.no_model && options.workers == 0 && options.workers_elsewhere.empty()) {
     return absl::InvalidArgumentError(

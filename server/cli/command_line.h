@@ -8,6 +8,7 @@
 
 #include "absl/status/status.h"
 #include "absl/time/time.h"
+#include "router/spill_policy.h"
 #include "server/cli/chat_command.h"
 #include "server/cli/provider_options.h"
 #include "server/cli/status_command.h"
@@ -39,6 +40,7 @@ struct ServeOptions {
   std::vector<ServedModel> models;
   bool no_model = false;  // none is served here, only elsewhere
   ProviderFlags providers;
+  SpillPolicy spill;
   int32_t workers = 1;                         // of each model
   std::vector<std::string> workers_elsewhere;  // gRPC targets of workers that run already
   // PEM files of the TLS to those at TCP addresses; all or none.

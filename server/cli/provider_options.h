@@ -20,6 +20,8 @@ struct ProviderFlags {
   int64_t requests_per_minute = 0;    // of each model of each; 0: as many as one likes
   int64_t tokens_per_minute = 0;
 
+  int64_t spill_after_ms = 0;  // 0: as long as it takes
+
   bool any() const { return !providers.empty() || !upstreams.empty(); }
 };
 

@@ -9,7 +9,7 @@
 #include "server/dialects/anthropic_error.h"
 #include "server/dialects/anthropic_request.h"
 #include "server/dialects/request_origin.h"
-#include "server/dialects/single_answer.h"
+#include "server/dialects/single_request.h"
 
 namespace spillway {
 namespace {
@@ -74,11 +74,11 @@ std::unique_ptr<HttpOperation> AnthropicDialect::Generate(HttpRequest& request,
   SetOrigin(request, anthropic.generate);
   std::string model = anthropic.generate.model;
   if (model.empty()) model = DefaultModelName(request, context_.router);
-  auto format =
-      MakeAnthropicFormat("msg_" + ids_.Next(), std::move(model), anthropic.show_thinking);
-  return std::make_unique<SingleAnswer>(std::move(anthropic.generate), anthropic.stream,
-                                        std::move(format), context_.timings, context_.shard,
-                                        context_.clock, writer);
+  const auto make_format = [id = "msg_" + ids_.Next(), model, show = anthropic.show_thinking] {
+    return MakeAnthropicFormat(id, model, show);
+  };
+  return AnswerSingly(context_, request, std::move(anthropic.generate), anthropic.stream,
+                      make_format, writer);
 }
 
 std::unique_ptr<HttpOperation> AnthropicDialect::Count(HttpRequest& request,

@@ -13,7 +13,7 @@
 #include "server/dialects/model_capabilities.h"
 #include "server/dialects/ollama_error.h"
 #include "server/dialects/request_origin.h"
-#include "server/dialects/single_answer.h"
+#include "server/dialects/single_request.h"
 
 namespace spillway {
 namespace {
@@ -169,11 +169,12 @@ std::unique_ptr<HttpOperation> OllamaDialect::Generate(OllamaEndpoint endpoint,
     return nullptr;
   }
   SetOrigin(request, ollama.generate);
-  auto format = MakeOllamaFormat(endpoint, request.request_id, ollama.generate.model,
-                                 ollama.show_thinking, context_.clock);
-  return std::make_unique<SingleAnswer>(std::move(ollama.generate), ollama.stream,
-                                        std::move(format), context_.timings, context_.shard,
-                                        context_.clock, writer);
+  const auto make_format = [endpoint, id = request.request_id, model = ollama.generate.model,
+                            show = ollama.show_thinking, &clock = context_.clock] {
+    return MakeOllamaFormat(endpoint, id, model, show, clock);
+  };
+  return AnswerSingly(context_, request, std::move(ollama.generate), ollama.stream, make_format,
+                      writer);
 }
 
 std::unique_ptr<HttpOperation> OllamaDialect::Embed(bool batch, HttpRequest& request,

@@ -11,6 +11,7 @@
 #include "server/dialects/openai_provider_answer.h"
 #include "server/dialects/provider_access.h"
 #include "server/dialects/request_origin.h"
+#include "server/dialects/spill_plan.h"
 
 namespace spillway {
 OpenAiDialect::OpenAiDialect(OpenAiOptions options, const Router& router, RouterShard& shard,
@@ -65,8 +66,38 @@ std::unique_ptr<HttpOperation> OpenAiDialect::Generate(OpenAiEndpoint endpoint,
   identity.model = openai.generate.model;
   identity.fingerprint = options_.fingerprint;
   if (identity.model.empty()) identity.model = DefaultModelName(request, router_);
-  return std::make_unique<OpenAiGeneration>(std::move(identity), std::move(openai),
-                                            options_.timings, shard_, writer);
+  return AnswerHereOrThere(kind, std::move(identity), std::move(openai), request, writer);
+}
+
+std::unique_ptr<HttpOperation> OpenAiDialect::AnswerHereOrThere(ProviderRequestKind kind,
+                                                                OpenAiIdentity identity,
+                                                                OpenAiRequest openai,
+                                                                const HttpRequest& request,
+                                                                ResponseWriter& writer) {
+  std::optional<SpillOperation::Parts> parts =
+      PlanSpill(options_.providers, request, identity.model);
+  if (!parts) {
+    return std::make_unique<OpenAiGeneration>(std::move(identity), std::move(openai),
+                                              options_.timings, shard_, writer);
+  }
+  parts->request.kind = kind;
+  parts->request.body = std::string(request.body);
+  parts->demand = DemandOf(kind, request.body);
+  parts->keep_alive_every = options_.timings.keep_alive_every;
+  parts->answer = [kind, &writer] {
+    return std::make_unique<OpenAiProviderAnswer>(PromptParam(kind), writer);
+  };
+  openai.generate.spill_after = options_.providers->policy().after;
+  const auto kept = std::make_shared<const OpenAiRequest>(std::move(openai));
+  parts->here = [this, kept, identity, &writer](Spiller* spiller) {
+    OpenAiRequest again = *kept;
+    if (spiller == nullptr) again.generate.spill_after = absl::InfiniteDuration();
+    return std::make_unique<OpenAiGeneration>(identity, std::move(again), options_.timings, shard_,
+                                              writer, spiller);
+  };
+  auto operation = std::make_unique<SpillOperation>(*std::move(parts), *options_.providers, writer);
+  operation->Start();
+  return operation;
 }
 
 std::unique_ptr<HttpOperation> OpenAiDialect::Embed(HttpRequest& request, ResponseWriter& writer) {

@@ -42,6 +42,11 @@ class OpenAiDialect {
   std::unique_ptr<HttpOperation> Generate(OpenAiEndpoint endpoint, HttpRequest& request,
                                           ResponseWriter& writer);
   std::unique_ptr<HttpOperation> Embed(HttpRequest& request, ResponseWriter& writer);
+  // By the workers here, or by a provider where they are exhausted.
+  std::unique_ptr<HttpOperation> AnswerHereOrThere(ProviderRequestKind kind,
+                                                   OpenAiIdentity identity, OpenAiRequest openai,
+                                                   const HttpRequest& request,
+                                                   ResponseWriter& writer);
   // Sends it to a provider if its model is there and not here; nothing: it isn't.
   std::optional<std::unique_ptr<HttpOperation>> AtProvider(ProviderRequestKind kind,
                                                            HttpRequest& request,

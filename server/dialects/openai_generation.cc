@@ -11,7 +11,7 @@ namespace spillway {
 
 OpenAiGeneration::OpenAiGeneration(OpenAiIdentity identity, OpenAiRequest request,
                                    const StreamTimings& timings, RouterShard& shard,
-                                   ResponseWriter& writer)
+                                   ResponseWriter& writer, Spiller* spiller)
     : identity_(std::move(identity)),
       stream_(request.stream),
       include_usage_(request.include_usage),
@@ -21,6 +21,7 @@ OpenAiGeneration::OpenAiGeneration(OpenAiIdentity identity, OpenAiRequest reques
       chunks_(identity_, request.include_usage),
       shard_(shard),
       writer_(writer),
+      spiller_(spiller),
       choices_(static_cast<size_t>(request.generate.choices) * (1 + request.further_prompts.size()),
                Choice(identity_.endpoint)),
       unfinished_(choices_.size()) {

@@ -11,6 +11,7 @@
 #include "server/dialects/openai_chunk_writer.h"
 #include "server/dialects/openai_logprobs.h"
 #include "server/dialects/openai_request.h"
+#include "server/dialects/spiller.h"
 #include "server/dialects/tool_call_texts.h"
 #include "server/http/http_types.h"
 
@@ -26,9 +27,9 @@ namespace spillway {
 // Owned by the connection, whose thread is the shard's; destroying it cancels the request.
 class OpenAiGeneration : public HttpOperation {
  public:
-  // `shard` and `writer` must outlive it.
+  // `shard` and `writer` must outlive it, as must `spiller` if it isn't null.
   OpenAiGeneration(OpenAiIdentity identity, OpenAiRequest request, const StreamTimings& timings,
-                   RouterShard& shard, ResponseWriter& writer);
+                   RouterShard& shard, ResponseWriter& writer, Spiller* spiller = nullptr);
   ~OpenAiGeneration() override;
 
   // HttpOperation
@@ -53,6 +54,13 @@ class OpenAiGeneration : public HttpOperation {
     void OnFailed(const GenerateError& error) override {
       unfinished_ = 0;
       owner_.OnFailed(error);
+    }
+    bool TakeElsewhere(const GenerateError& why) override {
+      if (!owner_.MayBeTaken() || !owner_.spiller_->TakeOver(why)) return false;
+      unfinished_ = 0;
+      owner_.ended_ = true;
+      owner_.CancelPrompts();
+      return true;
     }
     void OnBatchEnd() override { owner_.OnBatchEnd(); }
 
@@ -91,6 +99,8 @@ class OpenAiGeneration : public HttpOperation {
   void OnFailed(const GenerateError& error);
   void OnBatchEnd();
 
+  // Nothing has been written, and nothing of an answer is lost.
+  bool MayBeTaken() const { return spiller_ != nullptr && !streaming_ && !started_ && !ended_; }
   void CancelPrompts();
   void AddToAnswer(Choice& choice, const OutputDelta& delta) const;
   // Once all prompts are accepted and there is something to say.
@@ -110,6 +120,7 @@ class OpenAiGeneration : public HttpOperation {
   const OpenAiChunkWriter chunks_;
   RouterShard& shard_;
   ResponseWriter& writer_;
+  Spiller* const spiller_;
 
   std::deque<Prompt> prompts_;
   size_t accepted_ = 0;     // prompts

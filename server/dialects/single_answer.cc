@@ -9,13 +9,15 @@ namespace spillway {
 
 SingleAnswer::SingleAnswer(GenerateRequest request, bool stream,
                            std::unique_ptr<AnswerFormat> format, const StreamTimings& timings,
-                           RouterShard& shard, const Clock& clock, ResponseWriter& writer)
+                           RouterShard& shard, const Clock& clock, ResponseWriter& writer,
+                           Spiller* spiller)
     : stream_(stream),
       format_(std::move(format)),
       timings_(timings),
       shard_(shard),
       clock_(clock),
       writer_(writer),
+      spiller_(spiller),
       asked_(clock.Now()),
       started_(asked_) {
   CHECK(request.choices == 1);
@@ -78,6 +80,12 @@ void SingleAnswer::OnFailed(const GenerateError& error) {
   format_->AppendError(error, events_);
   WriteEvents();
   writer_.AbortStream();
+}
+
+bool SingleAnswer::TakeElsewhere(const GenerateError& why) {
+  if (spiller_ == nullptr || streaming_ || !spiller_->TakeOver(why)) return false;
+  ended_ = true;
+  return true;
 }
 
 void SingleAnswer::OnBatchEnd() {

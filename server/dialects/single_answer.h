@@ -10,6 +10,7 @@
 #include "common/clock.h"
 #include "router/router.h"
 #include "server/dialects/dialect_limits.h"
+#include "server/dialects/spiller.h"
 #include "server/dialects/tool_call_texts.h"
 #include "server/http/http_types.h"
 
@@ -58,10 +59,11 @@ class AnswerFormat {
 // Owned by the connection, whose thread is the shard's; destroying it cancels the request.
 class SingleAnswer : public HttpOperation, private ResponseSink {
  public:
-  // `shard`, `clock` and `writer` must outlive it. Requires one choice.
+  // `shard`, `clock` and `writer` must outlive it, as must `spiller` if it isn't null. Requires one
+  // choice.
   SingleAnswer(GenerateRequest request, bool stream, std::unique_ptr<AnswerFormat> format,
                const StreamTimings& timings, RouterShard& shard, const Clock& clock,
-               ResponseWriter& writer);
+               ResponseWriter& writer, Spiller* spiller = nullptr);
   ~SingleAnswer() override;
 
   // HttpOperation
@@ -74,6 +76,7 @@ class SingleAnswer : public HttpOperation, private ResponseSink {
   void OnDelta(int32_t choice, const OutputDelta& delta, int32_t token_count) override;
   void OnFinished(int32_t choice, FinishReason reason, const Usage& usage) override;
   void OnFailed(const GenerateError& error) override;
+  bool TakeElsewhere(const GenerateError& why) override;
   void OnBatchEnd() override;
 
   void BeginStream();
@@ -85,6 +88,7 @@ class SingleAnswer : public HttpOperation, private ResponseSink {
   RouterShard& shard_;
   const Clock& clock_;
   ResponseWriter& writer_;
+  Spiller* const spiller_;
 
   const absl::Time asked_;
   absl::Time started_;

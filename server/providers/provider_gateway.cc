@@ -9,10 +9,11 @@
 namespace spillway {
 
 ProviderGateway::ProviderGateway(ProviderSet& providers, std::vector<HttpPool*> pools,
-                                 bool nothing_else, const Clock& clock, MetricRegistry& registry,
-                                 RequestObserver* observer)
+                                 bool nothing_else, const SpillPolicy& policy, const Clock& clock,
+                                 MetricRegistry& registry, RequestObserver* observer)
     : providers_(providers),
       pools_(std::move(pools)),
+      policy_(policy),
       nothing_else_(nothing_else),
       clock_(clock),
       metrics_(providers, registry),

@@ -11,6 +11,7 @@
 #include "router/provider_set.h"
 #include "router/providers/provider_call.h"
 #include "router/request_observer.h"
+#include "router/spill_policy.h"
 #include "router/token_account.h"
 #include "server/http/http_client.h"
 #include "server/http/http_pool.h"
@@ -40,11 +41,14 @@ class ProviderGateway {
  public:
   // `pools`: one of each provider, in the set's order. All must outlive it; `observer` may be null.
   ProviderGateway(ProviderSet& providers, std::vector<HttpPool*> pools, bool nothing_else,
-                  const Clock& clock, MetricRegistry& registry, RequestObserver* observer);
+                  const SpillPolicy& policy, const Clock& clock, MetricRegistry& registry,
+                  RequestObserver* observer);
 
   // Whether a request for `model`, which isn't served here, is the providers' business.
   bool Takes(std::string_view model) const;
 
+  // Of models that are served here.
+  const SpillPolicy& policy() const { return policy_; }
   ProviderSet& providers() { return providers_; }
   const ProviderSet& providers() const { return providers_; }
   HttpPool& pool(size_t provider) { return *pools_[provider]; }
@@ -57,6 +61,7 @@ class ProviderGateway {
  private:
   ProviderSet& providers_;
   const std::vector<HttpPool*> pools_;
+  const SpillPolicy policy_;
   const bool nothing_else_;  // no model is served here: all goes there, be it in vain
   const Clock& clock_;
   ProviderMetrics metrics_;

@@ -51,7 +51,7 @@ void ProviderOperation::OnFinished(const CallFinished& finished) {
   answer_->OnFinished(finished);
 }
 
-bool ProviderOperation::OnFailed(const ProviderFailure& failure) {
+bool ProviderOperation::OnFailed(ProviderFailure& failure) {
   ended_ = true;
   if (!began_ && elsewhere_ != nullptr && elsewhere_(failure)) return false;
   answer_->OnFailed(failure.error);

@@ -38,7 +38,8 @@ class ProviderOperation : public HttpOperation, private ProviderSink {
   static constexpr absl::Duration kTick = absl::Seconds(1);
 
   // Asked when nothing of an answer has been told: true: somebody else goes on with the request.
-  using Elsewhere = std::function<bool(const ProviderFailure&)>;
+  // False: the client is told, maybe something else than before the call.
+  using Elsewhere = std::function<bool(ProviderFailure&)>;
 
   // `gateway` and `writer` must outlive it. `elsewhere` may be null.
   ProviderOperation(ProviderGateway& gateway, ProviderRequest request, ProviderClient client,
@@ -59,7 +60,7 @@ class ProviderOperation : public HttpOperation, private ProviderSink {
   void OnChunk(std::string_view json) override;
   void OnAnswer(std::string_view provider, std::string json) override;
   void OnFinished(const CallFinished& finished) override;
-  bool OnFailed(const ProviderFailure& failure) override;
+  bool OnFailed(ProviderFailure& failure) override;
   void OnBatchEnd() override;
 
   const Clock& clock_;

@@ -120,14 +120,14 @@ void ProviderRun::Send(const SendToProvider& send) {
   exchange_ = gateway_.pool(send.provider).Begin(send.path, send.request.body, *this);
 }
 
-void ProviderRun::OnFailure(const ProviderFailure& failure) {
+void ProviderRun::OnFailure(ProviderFailure& failure) {
+  if (!sink_.OnFailed(failure)) return;
   const std::string_view reason = KnownReason(failure.error.status.code(), failure.error.reason);
-  const int http_status = FindErrorRow(failure.error.status.code(), reason).http_status;
-  if (sink_.OnFailed(failure)) Report(reason, http_status);
+  Report(reason, FindErrorRow(failure.error.status.code(), reason).http_status);
 }
 
 // What the provider counted; where it told nothing, what was delivered of the answer.
-ProviderRun::DeliveredTokens ProviderRun::Delivered() const {
+DeliveredTokenCounts ProviderRun::Delivered() const {
   const AnswerUsage usage = last_.usage.value_or(
       AnswerUsage{.completion_tokens = (last_.text_bytes + kBytesPerToken - 1) / kBytesPerToken});
   return {.prompt_tokens = static_cast<int32_t>(usage.prompt_tokens),
@@ -136,16 +136,18 @@ ProviderRun::DeliveredTokens ProviderRun::Delivered() const {
 }
 
 void ProviderRun::Report(std::string_view outcome, int http_status) {
-  const DeliveredTokens delivered = Delivered();
+  const DeliveredTokenCounts delivered = Delivered();
   client_.quota.Settle(int64_t{delivered.prompt_tokens} + delivered.completion_tokens);
   const std::string_view label = gateway_.providers().LabelFor(model_);
-  gateway_.metrics().OnRequest(label, outcome);
+  const bool spilled = !client_.spill_reason.empty() && outcome == "finished";
+  gateway_.metrics().OnRequest(label, spilled ? "spilled" : outcome);
   if (flow_.was_sent() && !client_.spill_reason.empty()) {
     gateway_.metrics().OnSpilled(label, gateway_.providers().config(flow_.provider()).name,
                                  client_.spill_reason);
   }
   if (gateway_.observer() == nullptr) return;
   RequestSummary summary = {.request_id = client_.request_id,
+                            .token_id = client_.token_id,
                             .token = client_.token_name,
                             .service = model_,
                             .outcome = outcome,
@@ -154,10 +156,12 @@ void ProviderRun::Report(std::string_view outcome, int http_status) {
                             .traceparent = client_.traceparent};
   if (flow_.was_sent()) {
     summary.replica = gateway_.providers().config(flow_.provider()).name;
+    summary.provider = summary.replica;
   }
   summary.prompt_tokens = delivered.prompt_tokens;
   summary.cached_tokens = delivered.cached_tokens;
   summary.completion_tokens = delivered.completion_tokens;
+  summary.billed = delivered;
   if (last_.to_first) summary.to_text = last_.to_first;
   gateway_.observer()->OnRequestEnd(summary);
 }

@@ -1,6 +1,5 @@
 #pragma once
 
-#include <cstdint>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -22,8 +21,9 @@ class ProviderSink {
   virtual void OnChunk(std::string_view json) = 0;
   virtual void OnAnswer(std::string_view provider, std::string json) = 0;
   virtual void OnFinished(const CallFinished& finished) = 0;
-  // False: the client was not told, since somebody else answers it now.
-  virtual bool OnFailed(const ProviderFailure& failure) = 0;
+  // False: the client was not told, since somebody else answers it now. What it was told may be
+  // something else: then that stands in `failure`.
+  virtual bool OnFailed(ProviderFailure& failure) = 0;
   // All that came together has been told, but of OnFinished and OnFailed: a good moment to write.
   virtual void OnBatchEnd() = 0;
 };
@@ -48,12 +48,6 @@ class ProviderRun : private ExchangeSink {
   void Resume();
 
  private:
-  struct DeliveredTokens {
-    int32_t prompt_tokens = 0;
-    int32_t cached_tokens = 0;  // of those
-    int32_t completion_tokens = 0;
-  };
-
   // ExchangeSink
   void OnHead(const ResponseReader& head) override;
   void OnBody(std::string_view bytes) override;
@@ -62,9 +56,9 @@ class ProviderRun : private ExchangeSink {
 
   void CarryOut(ProviderActions actions);
   void Send(const SendToProvider& send);
-  void OnFailure(const ProviderFailure& failure);
+  void OnFailure(ProviderFailure& failure);
   void Report(std::string_view outcome, int http_status);
-  DeliveredTokens Delivered() const;
+  DeliveredTokenCounts Delivered() const;
 
   ProviderGateway& gateway_;
   ProviderClient client_;

@@ -17,9 +17,10 @@ namespace {
 const std::set<std::string> kNotInFiles = {"--help", "--config", "--model-name"};
 
 // Their keys come once there are both.
-const std::set<std::string> kKeysToCome = {
-    "--no-model",     "--provider", "--provider-model",   "--provider-rpm",
-    "--provider-tpm", "--upstream", "--upstream-key-env", "--upstream-key-file"};
+const std::set<std::string> kKeysToCome = {"--no-model",         "--provider", "--provider-model",
+                                           "--provider-rpm",     "--spill",    "--spill-after",
+                                           "--provider-tpm",     "--upstream", "--upstream-key-env",
+                                           "--upstream-key-file"};
 
 std::set<std::string> FlagsOfServe() {
   const char* argv[] = {"spillway", "serve", "--help"};
