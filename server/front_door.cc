@@ -167,6 +167,7 @@ FrontDoor::FrontDoor(const ServeOptions& options, RuntimeFolder folder, Parts pa
       failures_(FailureLimits()),
       folder_(std::move(folder)),
       tls_(parts.tls),
+      grpc_id_seed_(parts.random_seed + 3),
       worker_commands_(WorkerCommands(options, folder_.path())),
       token_hashes_read_(StampOf(options.token_sha256_file)),
       token_hashes_seen_(token_hashes_read_),
@@ -207,6 +208,7 @@ FrontDoor::FrontDoor(const ServeOptions& options, RuntimeFolder folder, Parts pa
 }
 
 FrontDoor::~FrontDoor() {
+  grpc_.reset();  // its calls end on the server's threads
   server_.Stop();
   router_->Shutdown();
   supervisor_.Stop(kWorkerGrace);
@@ -235,6 +237,7 @@ absl::Status FrontDoor::Start() {
     const bool tls = ParseListenAddress(options_.listen[i], tls_ != nullptr).tls;
     Announce(absl::StrCat("listening on ", tls ? "https" : "http", "://", addresses[i]));
   }
+  RETURN_IF_ERROR(StartGrpc());
   for (size_t i = 0; providers_ != nullptr && i < providers_->size(); ++i) {
     const ProviderConfig& provider = providers_->config(i);
     Announce(absl::StrCat("asks ", provider.name, " for ",
@@ -265,11 +268,35 @@ absl::Status FrontDoor::Run(const sigset_t& signals) {
       }
     }
     AnnounceReadiness();
+    if (grpc_ != nullptr) grpc_->SetReady(!draining_ && AnyReady());
     plan_.OnTick(clock_.Now(), plan_.phase() == ServingPhase::kDraining &&
+                                   (grpc_ == nullptr || grpc_->calls_in_flight() == 0) &&
                                    server_.WaitUntilIdle(absl::ZeroDuration()));
     EnterPhase();
   }
   return absl::OkStatus();
+}
+
+absl::Status FrontDoor::StartGrpc() {
+  if (options_.grpc.empty()) return absl::OkStatus();
+  std::vector<InferenceShard> shards;
+  for (size_t i = 0; i < threads_.size(); ++i) {
+    shards.push_back({threads_[i]->shard.get(), server_.Poster(static_cast<int32_t>(i))});
+  }
+  ASSIGN_OR_RETURN(grpc_, InferenceServer::Start(
+                              {.address = options_.grpc,
+                               .tls = {options_.tls_certificate, options_.tls_key},
+                               .token_required = !options_.no_auth,
+                               .loopback = IsLoopbackAddress(options_.grpc),
+                               .id_seed = grpc_id_seed_},
+                              {*router_, std::move(shards), authenticator_, failures_, clock_}));
+  Announce(absl::StrCat("listening for gRPC on ", grpc_->address()));
+  return absl::OkStatus();
+}
+
+bool FrontDoor::AnyReady() const {
+  const std::vector<ReplicaStatus> replicas = router_->Replicas();
+  return std::ranges::any_of(replicas, [](const ReplicaStatus& replica) { return replica.ready; });
 }
 
 HttpServerOptions FrontDoor::ServerOptions(const Parts& parts) const {

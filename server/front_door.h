@@ -22,6 +22,7 @@
 #include "server/cli/shutdown_plan.h"
 #include "server/cli/worker_supervisor.h"
 #include "server/config/config_file.h"
+#include "server/grpc/inference_service.h"
 #include "server/http/http_server.h"
 #include "server/http/tls_credentials.h"
 #include "server/ledger/usage_ledger.h"
@@ -67,6 +68,8 @@ class FrontDoor {
  private:
   HttpServerOptions ServerOptions(const Parts& parts) const;
   StatusReport Report() const;
+  absl::Status StartGrpc();
+  bool AnyReady() const;
   absl::Status RefreshTokens();
   void OnSignal(int signal);
   void ReloadFiles(bool forced);
@@ -96,6 +99,7 @@ class FrontDoor {
   FailureLimiter failures_;
   RuntimeFolder folder_;
   const std::shared_ptr<TlsCredentials> tls_;
+  const uint64_t grpc_id_seed_;
   const std::vector<WorkerCommand> worker_commands_;
   FileStamp token_hashes_read_;  // of the file as it was last read, whatever came of it
   FileStamp token_hashes_seen_;  // a refresh ago
@@ -108,6 +112,7 @@ class FrontDoor {
   HttpServer server_;
   std::unique_ptr<Router> router_;
   std::vector<std::unique_ptr<FrontDoorThread>> threads_;
+  std::unique_ptr<InferenceServer> grpc_;  // null: nobody wants it
   WorkerSupervisor supervisor_;
   ShutdownPlan plan_;
   ServingPhase entered_ = ServingPhase::kServing;

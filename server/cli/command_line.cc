@@ -26,6 +26,7 @@ namespace {
 constexpr int32_t kHttpThreadsDefaultMax = 8;
 constexpr size_t kModelNameBytesMax = 128;
 constexpr char kOllamaAddress[] = "127.0.0.1:11434";  // Ollama's own
+constexpr char kGrpcAddress[] = "127.0.0.1:50051";
 constexpr char kDefaultUrl[] = "http://127.0.0.1:8080";
 
 // What stands under the options of each command.
@@ -288,6 +289,14 @@ void AddListenOptions(CLI::App& serve, ServeOptions& options) {
       ->type_name("[HOST:PORT]")
       ->expected(0, 1)
       ->default_str(kOllamaAddress);
+  serve
+      .add_option(
+          "--grpc", options.grpc,
+          "Serve gRPC there, too (proto/inference.proto), with the same tokens, and by TLS\n"
+          "with --tls-cert. Without HOST:PORT: at 127.0.0.1:50051")
+      ->type_name("[HOST:PORT]")
+      ->expected(0, 1)
+      ->default_str(kGrpcAddress);
   serve
       .add_option("--tls-cert", options.tls_certificate,
                   "PEM file with the server's certificate and those between it and a root: every\n"
@@ -742,6 +751,7 @@ absl::Status CheckServeOptions(const ServeOptions& options) {
   if (!options.no_auth || options.allow_open_access) return absl::OkStatus();
   std::vector<std::string> listeners = options.listen;
   if (!options.ollama.empty()) listeners.push_back(options.ollama);
+  if (!options.grpc.empty()) listeners.push_back(options.grpc);
   for (const std::string& listen : listeners) {
     const std::string address = ParseListenAddress(listen, false).address;
     if (!IsLoopbackAddress(address)) {

@@ -52,6 +52,7 @@ struct ServeOptions {
   // HOST:PORT of the listener that stands in for an Ollama; empty: none. Without tokens on this
   // machine's own addresses, with them on others. Never TLS.
   std::string ollama;
+  std::string grpc;             // HOST:PORT of proto/inference.proto; empty: nowhere
   std::string tls_certificate;  // PEM files; both or none
   std::string tls_key;
   bool no_auth = false;

@@ -16,6 +16,7 @@ using Type = ConfigType;
 constexpr std::array kKeys = {
     ConfigKey{"listen", "--listen", Type::kTexts, "Where to serve HTTP: HOST:PORT, or http://HOST:PORT for one without TLS where there is a certificate"},
     ConfigKey{"ollama", "--ollama", Type::kText, "HOST:PORT of a listener that stands in for an Ollama"},
+    ConfigKey{"grpc", "--grpc", Type::kText, "HOST:PORT of a listener that speaks gRPC"},
     ConfigKey{"no_auth", "--no-auth", Type::kSwitch, "Ask for no token; only for addresses of this machine"},
     ConfigKey{"allow_open_access", "--allow-open-access", Type::kSwitch, "With no_auth, everybody who can reach other addresses may use this server"},
     ConfigKey{"trusted_proxies", "--trusted-proxy", Type::kTexts, "Networks of proxies in front, such as 10.0.0.0/8; only from there X-Forwarded-For is believed"},

@@ -26,7 +26,7 @@ LAYERS = {
     "server/dialects": ["common", "router", "router/providers", "server/http", "server/providers"],
     "server/telemetry": ["common", "router", "server/http"],
     "server/cli": ["common", "router", "router/providers", "server/http", "server/auth"],
-    "server/grpc": ["common", "router", "proto", "server/auth"],
+    "server/grpc": ["common", "router", "proto", "server/auth", "server/dialects", "server/http"],
     "server": ["common", "router", "router/providers", "server/http", "server/auth",
                "server/providers", "server/dialects", "server/cli", "server/grpc",
                "server/telemetry"],

@@ -289,6 +289,15 @@ TEST(CommandLineTest, HelpOfEachCommandIsAManual) {
   }
 }
 
+TEST(CommandLineTest, GrpcIsServedWhereItIsAskedForAndNotOpenly) {
+  EXPECT_EQ(std::get<ServeOptions>(Parse({"serve"})).grpc, "");
+  EXPECT_EQ(std::get<ServeOptions>(Parse({"serve", "--grpc"})).grpc, "127.0.0.1:50051");
+  const auto open = std::get<ServeOptions>(Parse({"serve", "--no-auth", "--grpc", "0.0.0.0:1"}));
+  EXPECT_EQ(CheckServeOptions(open).code(), absl::StatusCode::kInvalidArgument);
+  const auto token = std::get<ServeOptions>(Parse({"serve", "--grpc", "0.0.0.0:1"}));
+  EXPECT_TRUE(CheckServeOptions(token).ok());
+}
+
 TEST(CommandLineTest, OllamaHasItsOwnAddressUnlessToldAnother) {
   EXPECT_EQ(std::get<ServeOptions>(Parse({"serve"})).ollama, "");
   EXPECT_EQ(std::get<ServeOptions>(Parse({"serve", "--ollama"})).ollama, "127.0.0.1:11434");
