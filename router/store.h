@@ -30,6 +30,10 @@ struct TokenRecord {
   // Of the token that was valid before this one took its place, until then.
   std::string previous_sha256_hex = {};
   std::optional<absl::Time> previous_until = {};
+  // What signatures of PAI-EAS's SDKs made with it are checked by (server/auth/eas_signature.h);
+  // empty: it makes none.
+  std::string eas_key = {};
+  std::string previous_eas_key = {};
 };
 
 // What a reservation came to.
@@ -54,10 +58,11 @@ class Store {
   // Limits, expiry and networks become those of `token`, by its id; all else stays as it is.
   // NOT_FOUND: no live token has that id.
   virtual absl::Status ChangeToken(const TokenRecord& token) = 0;
-  // Another secret takes the token's place; the old one stays valid until `previous_until`.
+  // Another secret takes the token's place; the old one stays valid until `previous_until`. Its
+  // `eas_key` is kept only if the old one had one.
   // NOT_FOUND: as of RevokeToken.
   virtual absl::Status RotateToken(std::string_view id_or_name, std::string_view sha256_hex,
-                                   absl::Time previous_until) = 0;
+                                   std::string_view eas_key, absl::Time previous_until) = 0;
 
   // All of it or nothing; nothing if its writer's batch of that number was written already.
   virtual absl::Status AddUsage(const UsageBatch& batch) = 0;

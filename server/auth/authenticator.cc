@@ -7,6 +7,7 @@
 
 #include "absl/strings/ascii.h"
 #include "common/check.h"
+#include "server/auth/eas_signature.h"
 #include "server/auth/token.h"
 
 namespace spillway {
@@ -45,9 +46,9 @@ void Authenticator::Update(const std::vector<TokenRecord>& tokens) {
     if (token.revoked) continue;
     const Tenant tenant = TenantOf(token);
     live[token.id] = tenant.account;
-    stored_.push_back({token.sha256_hex, tenant});
+    stored_.push_back({token.sha256_hex, tenant, token.eas_key});
     if (token.previous_sha256_hex.empty() || !token.previous_until) continue;
-    stored_.push_back({token.previous_sha256_hex, tenant});
+    stored_.push_back({token.previous_sha256_hex, tenant, token.previous_eas_key});
     std::optional<absl::Time>& expires = stored_.back().tenant.expires;
     expires = std::min(expires.value_or(absl::InfiniteFuture()), *token.previous_until);
   }
@@ -98,6 +99,17 @@ std::optional<Tenant> Authenticator::Check(std::string_view token) const {
     if (entry->sha256_hex.size() == hash.size() &&
         CRYPTO_memcmp(entry->sha256_hex.data(), hash.data(), hash.size()) == 0) {
       return entry->tenant;
+    }
+  }
+  return std::nullopt;
+}
+
+std::optional<Tenant> Authenticator::CheckEasSignature(
+    std::string_view signature, std::span<const std::string> signed_texts) const {
+  for (const Entry& entry : *Snapshot()) {
+    if (!IsEasKey(entry.eas_key)) continue;
+    for (const std::string& text : signed_texts) {
+      if (IsEasSignature(signature, entry.eas_key, text)) return entry.tenant;
     }
   }
   return std::nullopt;

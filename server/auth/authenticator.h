@@ -4,6 +4,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -44,6 +45,11 @@ class Authenticator {
   // may be, is found all the same: the caller says so. Digests are compared in constant time.
   std::optional<Tenant> Check(std::string_view token) const EXCLUDES(mutex_);
 
+  // Likewise for a signature of PAI-EAS's SDKs (eas_signature.h), of any of `signed_texts`.
+  std::optional<Tenant> CheckEasSignature(std::string_view signature,
+                                          std::span<const std::string> signed_texts) const
+      EXCLUDES(mutex_);
+
   // Whether no token at all is valid.
   bool empty() const EXCLUDES(mutex_);
 
@@ -51,6 +57,7 @@ class Authenticator {
   struct Entry {
     std::string sha256_hex;
     Tenant tenant;
+    std::string eas_key = {};  // empty: it doesn't sign
   };
   using Accounts = std::map<std::string, std::shared_ptr<TokenAccount>>;  // by id
   using Entries = std::vector<Entry>;                                     // ordered by sha256_hex

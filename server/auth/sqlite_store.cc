@@ -108,6 +108,10 @@ constexpr const char* kSchemas[] = {
   ALTER TABLE tokens ADD COLUMN budget_currency TEXT NOT NULL DEFAULT '';
   ALTER TABLE tokens ADD COLUMN budget_day_nano INTEGER NOT NULL DEFAULT 0;
   ALTER TABLE tokens ADD COLUMN budget_month_nano INTEGER NOT NULL DEFAULT 0;
+)sql",
+    R"sql(
+  ALTER TABLE tokens ADD COLUMN eas_key TEXT NOT NULL DEFAULT '';
+  ALTER TABLE tokens ADD COLUMN previous_eas_key TEXT NOT NULL DEFAULT '';
 )sql"};
 constexpr int64_t kSchemaVersion = std::size(kSchemas);
 
@@ -168,7 +172,7 @@ constexpr char kSelectTokens[] = R"sql(
   SELECT id, name, tenant, sha256_hex, created_ms, revoked_ms, models, aliases,
          requests_per_minute, tokens_per_minute, requests_per_day, tokens_per_day, concurrency,
          networks, expires_ms, previous_sha256_hex, previous_until_ms, budget_currency,
-         budget_day_nano, budget_month_nano
+         budget_day_nano, budget_month_nano, eas_key, previous_eas_key
   FROM tokens ORDER BY created_ms, id)sql";
 
 // A row of kSelectTokens.
@@ -194,6 +198,8 @@ TokenRecord ReadToken(const Statement& row) {
   token.expires = TimeAt(row, 14);
   token.previous_sha256_hex = row.Text(15);
   token.previous_until = TimeAt(row, 16);
+  token.eas_key = row.Text(20);
+  token.previous_eas_key = row.Text(21);
   return token;
 }
 
@@ -222,12 +228,12 @@ class SqliteStore : public Store {
         Statement::Prepare(
             database_.get(),
             absl::StrCat("INSERT INTO tokens (id, name, tenant, sha256_hex, "
-                         "created_ms, ",
+                         "created_ms, eas_key, ",
                          kLimitColumns,
-                         ") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")
+                         ") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")
                 .c_str()));
     insert.Bind(token.id).Bind(token.name).Bind(token.tenant).Bind(token.sha256_hex);
-    insert.Bind(absl::ToUnixMillis(token.created));
+    insert.Bind(absl::ToUnixMillis(token.created)).Bind(token.eas_key);
     BindLimits(token, insert);
     const absl::StatusOr<bool> row = insert.Step();
     if (absl::IsAlreadyExists(row.status())) {
@@ -273,14 +279,17 @@ class SqliteStore : public Store {
   }
 
   absl::Status RotateToken(std::string_view id_or_name, std::string_view sha256_hex,
-                           absl::Time previous_until) override EXCLUDES(mutex_) {
+                           std::string_view eas_key, absl::Time previous_until) override
+      EXCLUDES(mutex_) {
     MutexLock lock(mutex_);
     ASSIGN_OR_RETURN(Statement update,
                      Statement::Prepare(database_.get(),
                                         "UPDATE tokens SET previous_sha256_hex = sha256_hex, "
-                                        "previous_until_ms = ?, sha256_hex = ? "
+                                        "previous_until_ms = ?, sha256_hex = ?, "
+                                        "previous_eas_key = eas_key, "
+                                        "eas_key = CASE eas_key WHEN '' THEN '' ELSE ? END "
                                         "WHERE (id = ? OR name = ?) AND revoked_ms IS NULL"));
-    update.Bind(absl::ToUnixMillis(previous_until)).Bind(sha256_hex);
+    update.Bind(absl::ToUnixMillis(previous_until)).Bind(sha256_hex).Bind(eas_key);
     update.Bind(id_or_name).Bind(id_or_name);
     return ChangeOne(update, id_or_name);
   }

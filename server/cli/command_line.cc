@@ -424,6 +424,10 @@ void AddTokenOptions(CLI::App& token, TokenCommand& command) {
       token.add_subcommand("create", "Make a token and print it: it is shown only this once");
   create->add_option("name", command.name, "What it is for, e.g. open-webui")->required();
   create->add_option("--tenant", command.tenant, "Whose it is. Default: the name");
+  create->add_flag(
+      "--eas-signature", command.eas_signature,
+      "It may also sign requests, as PAI-EAS's SDKs do instead of sending it. What is\n"
+      "kept of it then lets whoever reads the store sign, too (docs/api/eas.md)");
   AddLimitOptions(*create, command.change);
   add_data_folder(*create);
   create->callback([&command] { command.action = TokenCommand::Action::kCreate; });

@@ -101,7 +101,8 @@ struct TokenCommand {
   std::string tenant;
   std::string data_folder;
   TokenChange change = {};
-  std::string grace = "24h";  // of kRotate: how long the old secret stays valid
+  bool eas_signature = false;  // of kCreate
+  std::string grace = "24h";   // of kRotate: how long the old secret stays valid
 };
 
 struct UsageCommand {

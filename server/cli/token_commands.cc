@@ -2,6 +2,7 @@
 
 #include <sys/stat.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
@@ -14,6 +15,7 @@
 #include "absl/strings/str_join.h"
 #include "common/money.h"
 #include "common/status_macros.h"
+#include "server/auth/eas_signature.h"
 #include "server/auth/sqlite_store.h"
 #include "server/auth/token.h"
 #include "server/cli/token_changes.h"
@@ -22,6 +24,7 @@ namespace spillway {
 namespace {
 
 constexpr size_t kNameBytesMax = 64;
+constexpr int64_t kEasSignersMax = 100;
 
 absl::Status CheckName(const char* what, const std::string& name) {
   bool fits = !name.empty() && name.size() <= kNameBytesMax;
@@ -35,12 +38,28 @@ std::string FormatDate(absl::Time time) {
   return absl::FormatTime("%Y-%m-%d %H:%M", time, absl::LocalTimeZone());
 }
 
+// A signature doesn't say whose it is: each has to be tried.
+absl::Status CheckRoomForSigner(const Store& store) {
+  ASSIGN_OR_RETURN(const std::vector<TokenRecord> tokens, store.ListTokens());
+  const auto signers = std::ranges::count_if(
+      tokens, [](const TokenRecord& token) { return !token.revoked && !token.eas_key.empty(); });
+  if (signers < kEasSignersMax) return absl::OkStatus();
+  return absl::ResourceExhaustedError(
+      absl::StrCat(kEasSignersMax,
+                   " tokens may sign already, and no more can; revoke one first, or let the "
+                   "client send its token"));
+}
+
 absl::StatusOr<std::string> Create(const TokenCommand& command, Store& store, absl::Time now) {
   RETURN_IF_ERROR(CheckName("name", command.name));
   RETURN_IF_ERROR(CheckName("tenant", command.tenant));
   const std::string token = NewToken();
   TokenRecord record = MakeTokenRecord(token, command.name, command.tenant, now);
   RETURN_IF_ERROR(ApplyChange(command.change, now, record));
+  if (command.eas_signature) {
+    RETURN_IF_ERROR(CheckRoomForSigner(store));
+    record.eas_key = EasKey(token);
+  }
   RETURN_IF_ERROR(store.AddToken(record));
   return token + "\n";
 }
@@ -93,6 +112,7 @@ std::string Show(const TokenRecord& token, absl::Time now) {
   };
   money("budget per day", limits.budget_day_nano);
   money("budget per month", limits.budget_month_nano);
+  line("EAS signatures", token.eas_key.empty() ? "no" : "yes");
   line("networks", token.networks.empty() ? "any" : absl::StrJoin(token.networks, ", "));
   if (token.previous_until && now < *token.previous_until) {
     line("old secret", "valid until " + FormatDate(*token.previous_until));
@@ -110,7 +130,7 @@ absl::StatusOr<std::string> Change(const TokenCommand& command, Store& store, ab
 absl::StatusOr<std::string> Rotate(const TokenCommand& command, Store& store, absl::Time now) {
   ASSIGN_OR_RETURN(const absl::Duration grace, ParseSpan(command.grace));
   const std::string token = NewToken();
-  RETURN_IF_ERROR(store.RotateToken(command.name, Sha256Hex(token), now + grace));
+  RETURN_IF_ERROR(store.RotateToken(command.name, Sha256Hex(token), EasKey(token), now + grace));
   return token + "\n";
 }
 

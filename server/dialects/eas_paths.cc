@@ -105,6 +105,7 @@ std::optional<HttpResponse> EasPaths::Admit(HttpRequest& request) {
     const size_t slash = std::min(named.find('/'), named.size());
     std::string rest(named.substr(slash));
     request.service = PercentDecode(named.substr(0, slash));
+    request.path_of_service = request.path;
     request.path = rest.size() > 1 ? std::move(rest) : std::string(kPredict);
   }
   return routes_.Admit(request);

@@ -54,6 +54,7 @@ struct HttpRequest {
 
   // By whoever takes it off the path: the service that the path names; empty: it names none.
   std::string service;
+  std::string path_of_service;  // then the path as it was before
 
   // The first header of that name, in any case; nullopt when there is none.
   std::optional<std::string_view> Header(std::string_view name) const;

@@ -1,12 +1,18 @@
 """What PAI-EAS's SDKs and sample clients send, made again from the reference: they need a region's endpoint."""
 
+import base64
+import datetime
+import hashlib
+import hmac
 import http.client
 import json
+import subprocess
 
 import openai
 import pytest
 
 from dialect_models import EMBEDDING_MODEL, TEXT_MODEL
+from spillway_process import BINARY, READY_SECONDS_MAX, wait_until
 
 SERVICE = TEXT_MODEL.replace("-", "_")  # as EAS's names are: no dashes
 PREDICT = f"/api/predict/{SERVICE}"
@@ -98,3 +104,38 @@ def test_discovery_asks_for_no_token_and_leads_here(dialects, ask, path):
     there.request("GET", PREDICT, headers={"Authorization": dialects.token})
     assert there.getresponse().status == 200
     there.close()
+
+
+def signed(method, path, body, token):
+    """The headers of the SDK for Python, whose Date is local time under the name of GMT."""
+    md5 = hashlib.md5(body).hexdigest()
+    date = datetime.datetime.now().strftime("%a, %d %b %Y %H:%M:%S GMT")
+    kind = "application/octet-stream"
+    text = "\n".join((method, md5, kind, date, path))
+    signature = base64.b64encode(hmac.new(token.encode(), text.encode(), hashlib.sha1).digest())
+    return {"Content-MD5": md5, "Date": date, "Content-Type": kind,
+            "Authorization": "EAS " + signature.decode()}
+
+
+def test_a_signature_in_the_token_s_place(dialects):
+    def create(name, *arguments):
+        return subprocess.run([BINARY, "token", "create", name, "--data-dir", dialects.data_dir,
+                               *arguments], capture_output=True, text=True, check=True).stdout.strip()
+
+    signer, plain = create("eas-signer", "--eas-signature"), create("eas-plain")
+    path = f"{PREDICT}/v1/chat/completions"
+    body = json.dumps(BODY).encode()
+
+    def status(token, path=path, signed_path=path):
+        connection = dialects.connection()
+        connection.request("POST", path, body, signed("POST", signed_path, body, token))
+        try:
+            return connection.getresponse().status
+        finally:
+            connection.close()
+
+    wait_until(lambda: status(signer) == 200, READY_SECONDS_MAX, dialects.log)
+    assert status(signer, path + "?a=b", path + "?a=b") == 200  # as Java's signs it
+    assert status(signer, path + "?a=b") == 200
+    assert status(signer, path, PREDICT) == 401
+    assert status(plain) == 401

@@ -23,7 +23,8 @@ class FakeStore : public Store {
   absl::StatusOr<std::vector<TokenRecord>> ListTokens() const override { return tokens; }
   absl::Status RevokeToken(std::string_view, absl::Time) override { return absl::OkStatus(); }
   absl::Status ChangeToken(const TokenRecord&) override { return absl::OkStatus(); }
-  absl::Status RotateToken(std::string_view, std::string_view, absl::Time) override {
+  absl::Status RotateToken(std::string_view, std::string_view, std::string_view,
+                           absl::Time) override {
     return absl::OkStatus();
   }
 

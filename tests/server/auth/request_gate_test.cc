@@ -6,6 +6,7 @@
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "server/auth/eas_signature.h"
 #include "server/auth/token.h"
 #include "tests/support/manual_clock.h"
 
@@ -30,6 +31,11 @@ class RequestGateTest : public ::testing::Test {
     request_.from_trusted_proxy = from_trusted_proxy;
     request_.listener = listener;
     request_.headers = std::move(headers);
+    request_.method = "POST";
+    request_.path = path_;
+    request_.query = query_;
+    if (!service_path_.empty()) request_.service = "svc";
+    request_.path_of_service = service_path_;
     const std::optional<HttpResponse> refusal = gate_(request_, rule);
     body_ = refusal ? refusal->body : "";
     headers_ = refusal ? refusal->headers : std::vector<HttpHeader>();
@@ -52,6 +58,9 @@ class RequestGateTest : public ::testing::Test {
                             .body = std::string(code) + ": " + std::string(message)};
       });
   HttpRequest request_;
+  std::string path_ = "/v1/models";
+  std::string query_;
+  std::string service_path_;
   std::string body_;
   std::vector<HttpHeader> headers_;
 };
@@ -74,6 +83,42 @@ TEST_F(RequestGateTest, ATokenStaysInItsNetworks) {
   EXPECT_EQ(Status(kPublic, headers, TokenRule::kAlways, "10.1.2.3"), 0);
   EXPECT_EQ(Status(kPublic, headers, TokenRule::kAlways, "11.1.2.3"), 403);
   EXPECT_THAT(body_, HasSubstr("network_not_allowed: token \"laptop\" may not be used from 11."));
+}
+
+TEST_F(RequestGateTest, ATokenThatMayTakesSignaturesInItsPlace) {
+  TokenRecord signer = MakeTokenRecord("sk-test", "eas", "bob", absl::UnixEpoch());
+  signer.eas_key = EasKey("sk-test");
+  TokenRecord other = MakeTokenRecord("secret", "laptop", "alice", absl::UnixEpoch());
+  authenticator_.Update({other, signer});
+  // Of what eas_signature_test.cc has.
+  const Headers headers = {{"Authorization", "EAS EWPuqQqv8Z+GyuuDVarPTDU7cPE="},
+                           {"Content-MD5", "d41d8cd98f00b204e9800998ecf8427e"},
+                           {"Content-Type", "application/octet-stream"},
+                           {"Date", "Sat, 21 Nov 2026 10:00:00 GMT"}};
+  path_ = "/api/predict/svc";
+  EXPECT_EQ(Status(kPublic, headers), 0);
+  EXPECT_EQ(request_.token_name, "eas");
+  path_ = "/api/predict/svd";
+  EXPECT_EQ(Status(kPublic, headers), 401);
+
+  path_ = "/api/predict/svc";
+  signer.eas_key = "";
+  authenticator_.Update({other, signer});
+  EXPECT_EQ(Status(kPublic, headers), 401) << "it may not sign";
+}
+
+TEST_F(RequestGateTest, ASignatureIsOfThePathAsItWasAskedWithOrWithoutItsQuery) {
+  TokenRecord signer = MakeTokenRecord("sk-test", "eas", "bob", absl::UnixEpoch());
+  signer.eas_key = EasKey("sk-test");
+  authenticator_.Update({signer});
+  // hmac.new(b"sk-test", b"POST\n\n\n\n/api/predict/svc?a=b", hashlib.sha1), and without the query.
+  path_ = "/api/predict";
+  service_path_ = "/api/predict/svc";
+  query_ = "a=b";
+  EXPECT_EQ(Status(kPublic, {{"Authorization", "EAS Ie1LsfJZOsSIB7Q73dJi9jwAUX4="}}), 0);
+  EXPECT_EQ(Status(kPublic, {{"Authorization", "EAS j4BCjdW6nmpd/+vg26mOwZJjlqs="}}), 0);
+  query_ = "a=c";
+  EXPECT_EQ(Status(kPublic, {{"Authorization", "EAS Ie1LsfJZOsSIB7Q73dJi9jwAUX4="}}), 401);
 }
 
 TEST_F(RequestGateTest, AnswersTellWhatIsLeftOfALimit) {

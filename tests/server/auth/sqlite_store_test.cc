@@ -12,6 +12,7 @@
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "server/auth/eas_signature.h"
 #include "server/auth/token.h"
 #include "tests/support/child_process.h"
 
@@ -189,13 +190,27 @@ TEST_F(SqliteStoreTest, ARotatedTokenKeepsItsOldSecretForAWhile) {
   auto store = Open();
   const TokenRecord token = Token("a");
   ASSERT_TRUE(store->AddToken(token).ok());
-  ASSERT_TRUE(store->RotateToken("a", Sha256Hex("new"), absl::FromUnixSeconds(9)).ok());
+  ASSERT_TRUE(
+      store->RotateToken("a", Sha256Hex("new"), EasKey("new"), absl::FromUnixSeconds(9)).ok());
   const TokenRecord rotated = store->ListTokens()->at(0);
   EXPECT_EQ(rotated.sha256_hex, Sha256Hex("new"));
   EXPECT_EQ(rotated.previous_sha256_hex, token.sha256_hex);
   EXPECT_EQ(rotated.previous_until, absl::FromUnixSeconds(9));
-  EXPECT_EQ(store->RotateToken("b", Sha256Hex("x"), absl::UnixEpoch()).code(),
+  EXPECT_EQ(rotated.eas_key, "") << "it never signed";
+  EXPECT_EQ(store->RotateToken("b", Sha256Hex("x"), "", absl::UnixEpoch()).code(),
             absl::StatusCode::kNotFound);
+}
+
+TEST_F(SqliteStoreTest, ARotatedSignerSignsWithBothSecretsForAWhile) {
+  auto store = Open();
+  TokenRecord token = Token("a");
+  token.eas_key = EasKey("old");
+  ASSERT_TRUE(store->AddToken(token).ok());
+  ASSERT_TRUE(
+      store->RotateToken("a", Sha256Hex("new"), EasKey("new"), absl::FromUnixSeconds(9)).ok());
+  const TokenRecord rotated = store->ListTokens()->at(0);
+  EXPECT_EQ(rotated.eas_key, EasKey("new"));
+  EXPECT_EQ(rotated.previous_eas_key, EasKey("old"));
 }
 
 // A second connection of this process must leave the first one's locks alone: else whoever closes
