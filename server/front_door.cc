@@ -294,6 +294,26 @@ absl::Status FrontDoor::StartGrpc() {
   return absl::OkStatus();
 }
 
+std::vector<ProviderStatus> FrontDoor::Providers() const {
+  std::vector<ProviderStatus> providers;
+  if (providers_ == nullptr) return providers;
+  const absl::Time now = clock_.Now();
+  const std::vector<OpenCircuit> circuits = providers_->OpenCircuits(now);
+  for (size_t i = 0; i < providers_->size(); ++i) {
+    const ProviderConfig& config = providers_->config(i);
+    ProviderStatus& provider = providers.emplace_back();
+    provider.name = config.name;
+    provider.any_model = config.any_model;
+    provider.models = static_cast<int64_t>(config.models.size());
+    for (const OpenCircuit& circuit : circuits) {
+      if (circuit.of.provider != config.name) continue;
+      provider.shunned.push_back({circuit.of.model, std::string(circuit.reason),
+                                  std::max(absl::ZeroDuration(), circuit.open_until - now)});
+    }
+  }
+  return providers;
+}
+
 bool FrontDoor::AnyReady() const {
   const std::vector<ReplicaStatus> replicas = router_->Replicas();
   return std::ranges::any_of(replicas, [](const ReplicaStatus& replica) { return replica.ready; });
@@ -338,6 +358,7 @@ StatusReport FrontDoor::Report() const {
           .draining = draining_,
           .models = router_->Models(),
           .replicas = router_->Replicas(),
+          .providers = Providers(),
           .problems = RecentProblems()};
 }
 

@@ -31,6 +31,7 @@
 
 namespace spillway {
 
+struct ProviderStatus;
 struct StatusReport;
 struct FrontDoorThread;  // what one HTTP thread owns
 
@@ -68,6 +69,7 @@ class FrontDoor {
  private:
   HttpServerOptions ServerOptions(const Parts& parts) const;
   StatusReport Report() const;
+  std::vector<ProviderStatus> Providers() const;
   absl::Status StartGrpc();
   bool AnyReady() const;
   absl::Status RefreshTokens();

@@ -84,6 +84,23 @@ Row ReplicaRow(const Json& replica) {
           OrDash(Number(replica, "decode_tokens_per_s"), 0, "/s")};
 }
 
+std::string ProviderLine(const Json& provider) {
+  std::string line = absl::StrCat("provider: ", Text(provider, "name"), ", ");
+  if (IsTrue(provider, "any_model")) {
+    line += "any model";
+  } else {
+    absl::StrAppend(&line, Number(provider, "models"), " models");
+  }
+  const char* separator = "; not asked for a while: ";
+  for (const Json& shunned : Objects(provider, "shunned")) {
+    const std::string model = Text(shunned, "model");
+    absl::StrAppend(&line, separator, model.empty() ? "all of it" : model, " (",
+                    Text(shunned, "reason"), ", ", Number(shunned, "retry_in_seconds"), " s)");
+    separator = ", ";
+  }
+  return line + "\n";
+}
+
 std::string Table(const std::vector<Row>& rows) {
   std::vector<size_t> widths;
   for (const Row& row : rows) {
@@ -149,8 +166,13 @@ absl::StatusOr<std::string> FormatStatus(const std::string& json) {
     absl::StrAppend(&text, "model: ", Text(model, "name"), ", context ",
                     Number(model, "context_tokens_max"), " tokens\n");
   }
-  if (models.empty()) text += "model: none is ready yet\n";
-  absl::StrAppend(&text, "\n", replicas.empty() ? "there are no workers\n" : Table(rows));
+  const std::vector<Json> providers = Objects(status, "providers");
+  const bool needs_workers = providers.empty() || !replicas.empty();
+  if (models.empty() && needs_workers) text += "model: none is ready yet\n";
+  for (const Json& provider : providers) text += ProviderLine(provider);
+  if (needs_workers) {
+    absl::StrAppend(&text, "\n", replicas.empty() ? "there are no workers\n" : Table(rows));
+  }
   const auto problems = status.find("problems");
   if (problems == status.end() || !problems->is_array() || problems->empty()) return text;
   text += "\nlast problems, the latest last:\n";

@@ -29,6 +29,24 @@ void AppendReplica(const ReplicaStatus& replica, std::string& out) {
                   ",\"decode_tokens_per_s\":", replica.decode_tokens_per_s, "}");
 }
 
+void AppendProvider(const ProviderStatus& provider, std::string& out) {
+  out += '{';
+  AppendText("name", provider.name, out);
+  absl::StrAppend(&out, ",\"any_model\":", provider.any_model ? "true" : "false",
+                  ",\"models\":", provider.models, ",\"shunned\":[");
+  const char* separator = "";
+  for (const ProviderStatus::Shunned& shunned : provider.shunned) {
+    absl::StrAppend(&out, separator, "{");
+    AppendText("model", shunned.model, out);
+    out += ',';
+    AppendText("reason", shunned.reason, out);
+    absl::StrAppend(&out, ",\"retry_in_seconds\":",
+                    absl::ToInt64Seconds(absl::Ceil(shunned.retry_in, absl::Seconds(1))), "}");
+    separator = ",";
+  }
+  out += "]}";
+}
+
 }  // namespace
 
 std::string StatusJson(const StatusReport& report) {
@@ -49,6 +67,13 @@ std::string StatusJson(const StatusReport& report) {
   for (const ReplicaStatus& replica : report.replicas) {
     out += separator;
     AppendReplica(replica, out);
+    separator = ",";
+  }
+  out += "],\"providers\":[";
+  separator = "";
+  for (const ProviderStatus& provider : report.providers) {
+    out += separator;
+    AppendProvider(provider, out);
     separator = ",";
   }
   out += "],\"problems\":[";

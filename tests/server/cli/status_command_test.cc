@@ -41,6 +41,23 @@ TEST(StatusCommandTest, EverythingAtAGlance) {
             "2026-11-21T10:00:00.000Z warning spillway  worker-10 ended\n");
 }
 
+TEST(StatusCommandTest, ProvidersAndWhatTheyAreNotAsked) {
+  StatusReport report = {.version = "1", .up = absl::Seconds(5)};
+  report.providers = {{.name = "upstream", .any_model = true},
+                      {.name = "bailian",
+                       .models = 3,
+                       .shunned = {{"qwen-plus", "throttled", absl::Milliseconds(1500)},
+                                   {"", "billing", absl::Minutes(2)}}}};
+  const auto text = FormatStatus(StatusJson(report));
+  ASSERT_TRUE(text.ok()) << text.status();
+  EXPECT_EQ(*text,
+            "spillway 1, up 5 s\n"
+            "load: 0 running, 0 waiting, KV -\n"
+            "provider: upstream, any model\n"
+            "provider: bailian, 3 models; not asked for a while: qwen-plus (throttled, 2 s), "
+            "all of it (billing, 120 s)\n");
+}
+
 TEST(StatusCommandTest, AServerWithNothingYet) {
   const auto text =
       FormatStatus(StatusJson({.version = "1", .up = absl::Seconds(5), .draining = true}));
