@@ -85,7 +85,7 @@ def test_embeddings(client):
 @pytest.mark.parametrize("ask, status, word", [
     (lambda client: client.chat("other", QUESTION), 404, "not found"),
     (lambda client: client.show("other"), 404, "not found"),
-    (lambda client: client.chat(TEXT_MODEL, QUESTION, format="json"), 400, "format"),
+    (lambda client: client.chat(TEXT_MODEL, QUESTION, format={"not": {}}), 400, "not"),
     (lambda client: client.generate(TEXT_MODEL, "a", suffix="b"), 400, "suffix"),
     (lambda client: client.generate(TEXT_MODEL, "a", images=["aGk="]), 400, "images"),
     (lambda client: client.chat(EMBEDDING_MODEL, QUESTION), 400, "makes embeddings"),
