@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 CPP_SUFFIXES = (".h", ".cc", ".cu", ".inc")
 MADE = (".git", ".venv", ".cache", "build")
+MADE_ANYWHERE = {"__pycache__", "node_modules"}
 
 # Comments and literals, leftmost first. Digit separators (1'000) are not character literals.
 _NOT_CODE = re.compile(
@@ -67,7 +68,7 @@ class SourceTree:
         names = self._list_by_git() or [
             path.relative_to(self.root).as_posix() for path in self.root.rglob("*")
             if path.relative_to(self.root).parts[0] not in MADE
-            and "__pycache__" not in path.parts]
+            and not MADE_ANYWHERE.intersection(path.parts)]
         return [name for name in set(names) if (self.root / name).is_file()]
 
     def _list_by_git(self):
