@@ -82,6 +82,11 @@ test("a forced call of a tool, whole and streamed", async () => {
   assert.ok(["end_turn", "max_tokens", "tool_use"].includes(answered.stop_reason));
 });
 
+test("the settings may come from the environment", async () => {
+  Object.assign(process.env, { ANTHROPIC_BASE_URL: SPILLWAY_URL, ANTHROPIC_API_KEY: SPILLWAY_TOKEN });
+  assert.ok((await new Anthropic().messages.create(asked())).content.length);
+});
+
 test("both kinds of credentials are tokens", async () => {
   assert.ok((await connect({ authToken: SPILLWAY_TOKEN }).messages.create(asked())).content.length);
   await assert.rejects(connect({ apiKey: "sk-wrong" }).messages.create(asked()), (error) =>

@@ -23,6 +23,11 @@ async function cancelled() {
   return [...counts].reduce((sum, [, count]) => sum + Number(count), 0);
 }
 
+test("the settings may come from the environment", async () => {
+  Object.assign(process.env, { OPENAI_BASE_URL: `${SPILLWAY_URL}/v1`, OPENAI_API_KEY: SPILLWAY_TOKEN });
+  assert.equal((await collect(new OpenAI().models.list())).length, 2);
+});
+
 test("models are listed", async () => {
   const models = (await collect(client.models.list())).map((model) => model.id);
   assert.deepEqual(models.sort(), [EMBEDDING_MODEL, TEXT_MODEL].sort());
