@@ -165,7 +165,13 @@ class Pool : public HttpPool, public ConnectionKeeper {
   }
 
   static void TellBroken(PooledExchange& exchange, const absl::Status& why) {
-    if (ExchangeSink* sink = std::exchange(exchange.sink, nullptr)) sink->OnBroken(why);
+    ExchangeSink* sink = std::exchange(exchange.sink, nullptr);
+    if (sink == nullptr) return;
+    // It left once, over the connection before, and nobody knows how far it came.
+    if (exchange.sent_again && !absl::IsDataLoss(why)) {
+      return sink->OnBroken(absl::DataLossError(why.message()));
+    }
+    sink->OnBroken(why);
   }
 
   void PostBroken(const std::shared_ptr<PooledExchange>& exchange, absl::Status why) {

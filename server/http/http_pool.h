@@ -53,8 +53,9 @@ class ExchangeSink {
   virtual void OnBody(std::string_view bytes) = 0;
   // The body is whole, as HTTP has it.
   virtual void OnEnd() = 0;
-  //   UNAVAILABLE         nobody answers there, TLS fails, or it waited too long for a connection
-  //   RESOURCE_EXHAUSTED  too many wait already
+  //   UNAVAILABLE         nobody answers there, TLS fails, or it waited too long for a connection:
+  //                       nothing of the request was sent
+  //   RESOURCE_EXHAUSTED  too many wait already: likewise
   //   DEADLINE_EXCEEDED   it fell silent
   //   DATA_LOSS           it broke off
   //   INVALID_ARGUMENT    what answers doesn't speak HTTP
