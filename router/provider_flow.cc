@@ -4,8 +4,10 @@
 #include <type_traits>
 #include <utility>
 
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "common/check.h"
+#include "common/json_slices.h"
 
 namespace spillway {
 namespace {
@@ -33,6 +35,39 @@ int64_t TokensAtMost(const RewrittenRequest& request) {
 
 bool SaysContextIsTooSmall(const ProviderError& error) {
   return error.code == "context_length_exceeded";
+}
+
+// The most that the members `names` say, as a whole number; `otherwise` where they say none.
+int64_t Said(std::string_view body, std::initializer_list<std::string_view> names,
+             int64_t otherwise) {
+  int64_t most = 0;
+  for (const std::string_view name : names) {
+    const std::optional<std::string_view> value = JsonMemberValue(body, name);
+    int64_t said = 0;
+    if (value && absl::SimpleAtoi(absl::string_view(value->data(), value->size()), &said)) {
+      most = std::max(most, said);
+    }
+  }
+  return most > 0 ? most : otherwise;
+}
+
+// Whether the provider's word is that it charges nothing: it refused, before any of an answer.
+AttemptEnd EndOf(const CallFailed& failed) {
+  if (failed.text_bytes > 0 || failed.usage) return AttemptEnd::kUnknown;
+  switch (failed.verdict.action) {
+    case ProviderAction::kPassOn:
+    case ProviderAction::kBackOff:
+    case ProviderAction::kBlockModel:
+    case ProviderAction::kBlockKey:
+      return AttemptEnd::kFree;
+    case ProviderAction::kTryAgain:
+      // What merely broke has said nothing.
+      return failed.verdict.reason == "provider_broken" ? AttemptEnd::kUnknown : AttemptEnd::kFree;
+    case ProviderAction::kContentFilter:  // maybe of what it had written
+    case ProviderAction::kGiveUp:
+      return AttemptEnd::kUnknown;
+  }
+  return AttemptEnd::kUnknown;
 }
 
 GenerateError ErrorOf(absl::Status status, std::string_view reason,
@@ -88,7 +123,9 @@ ProviderFlow::ProviderFlow(ProviderSet& providers, ProviderRequest request,
     : providers_(providers),
       request_(std::move(request)),
       limits_(limits),
-      tries_(providers.size()) {}
+      tries_(providers.size()) {
+  if (request_.under_budget) parts_ = FindPricedParts(request_.kind, request_.body);
+}
 
 ProviderFlow::~ProviderFlow() {
   if (permit_held_) providers_.OnAbandoned(permit_);
@@ -105,6 +142,7 @@ void ProviderFlow::Start(absl::Time now, ProviderActions& actions) {
 void ProviderFlow::SendNext(absl::Time now, ProviderActions& actions) {
   for (const int tries : {0, 1}) {
     for (size_t i = 0; i < providers_.size(); ++i) {
+      if (tries_[i].no_money) continue;
       if (tries_[i].count != tries || (tries == 1 && !tries_[i].may_follow)) continue;
       const std::optional<std::string> theirs = providers_.NameFor(i, request_.model);
       if (!theirs) continue;
@@ -117,7 +155,18 @@ void ProviderFlow::SendNext(absl::Time now, ProviderActions& actions) {
 bool ProviderFlow::SendTo(size_t provider, const std::string& their_model, absl::Time now,
                           ProviderActions& actions) {
   const ProviderRow& row = *providers_.config(provider).row;
-  auto rewritten = RewriteRequest(row, request_.kind, request_.body, {.model = their_model});
+  const ModelPrice* price = providers_.PriceOf(provider, request_.model);
+  if (request_.under_budget) {
+    if (auto why = Unpayable(price, providers_.config(provider).name)) {
+      unpayable_ = std::move(why);
+      tries_[provider].no_money = true;
+      return false;
+    }
+  }
+  auto rewritten = RewriteRequest(row, request_.kind, request_.body, OptionsFor(their_model));
+  if (rewritten.ok() && request_.under_budget && rewritten->output_tokens_max == 0) {
+    rewritten = absl::InvalidArgumentError("max_tokens must be at least 1");
+  }
   if (!rewritten.ok()) {
     Fail({ErrorOf(rewritten.status(), "invalid_request"), /*of_request=*/true}, actions);
     return false;
@@ -130,7 +179,14 @@ bool ProviderFlow::SendTo(size_t provider, const std::string& their_model, absl:
   }
   ++attempts_;
   ++tries_[provider].count;
-  provider_ = provider;
+  sent_before_ = std::exchange(provider_, provider);
+  price_ = price;
+  never_sent_ = false;
+  demand_ = {.prompt_bytes = static_cast<int64_t>(rewritten->body.size()),
+             .completion_tokens_max = rewritten->output_tokens_max.value_or(0),
+             .thinking_tokens_max = rewritten->thinking_tokens_max.value_or(0),
+             .answers = rewritten->choices * parts_.prompts};
+  awaits_money_ = request_.under_budget;
   permit_ = std::move(permit);
   permit_held_ = true;
   sent_at_ = now;
@@ -141,9 +197,63 @@ bool ProviderFlow::SendTo(size_t provider, const std::string& their_model, absl:
                                       .assemble = rewritten->assemble,
                                       .show_usage = !rewritten->usage_is_ours},
                 limits_, now);
-  actions.push_back(SendToProvider{
-      .provider = provider, .path = PathOf(request_.kind), .request = *std::move(rewritten)});
+  SendToProvider send = {
+      .provider = provider, .path = PathOf(request_.kind), .request = *std::move(rewritten)};
+  if (awaits_money_) send.bound = {PriceBound(*price, demand_), price->currency};
+  actions.push_back(std::move(send));
   return true;
+}
+
+std::optional<absl::Status> ProviderFlow::Unpayable(const ModelPrice* price,
+                                                    const std::string& name) const {
+  if (price == nullptr) {
+    return absl::PermissionDeniedError(
+        absl::StrCat("this token has a budget of money, and nobody has said what ",
+                     request_.client_model.substr(0, 100), " costs at ", name,
+                     " (spillway serve --provider-price)"));
+  }
+  if (parts_.unbounded.empty()) return std::nullopt;
+  return absl::PermissionDeniedError(
+      absl::StrCat("this token has a budget of money, and what ", parts_.unbounded,
+                   " costs at a provider can't be told before it is sent"));
+}
+
+RewriteOptions ProviderFlow::OptionsFor(const std::string& their_model) const {
+  RewriteOptions options = {.model = their_model};
+  if (!request_.under_budget) return options;
+  options.output_tokens_max =
+      Said(request_.body, {"max_tokens", "max_completion_tokens"}, kAnswerTokens);
+  options.thinking_tokens_max = Said(request_.body, {"thinking_budget"}, kThinkingTokens);
+  return options;
+}
+
+void ProviderFlow::OnMoneyGranted(absl::Time now) {
+  if (ended_ || !std::exchange(awaits_money_, false)) return;
+  sent_at_ = now;
+  call_->OnHeldUp(now);
+}
+
+// Where one had failed before that is what the client hears of.
+void ProviderFlow::OnMoneyRefused(const MoneyRefusal& refusal, absl::Time now,
+                                  ProviderActions& actions) {
+  if (ended_ || !awaits_money_) return;
+  refusal_ = refusal;
+  tries_[provider_].no_money = true;
+  Unsend(now);
+  const int before = attempts_;
+  SendNext(now, actions);
+  if (ended_ || attempts_ > before) return;
+  Fail(failure_ ? *failure_ : WhyNowhere(now), actions);
+}
+
+// The attempt that money was asked for has never been.
+void ProviderFlow::Unsend(absl::Time now) {
+  awaits_money_ = false;
+  permit_held_ = false;
+  providers_.OnNotSent(provider_, permit_, now);
+  call_.reset();
+  --attempts_;
+  provider_ = sent_before_;
 }
 
 ProviderFailure ProviderFlow::WhyNowhere(absl::Time now) const {
@@ -151,6 +261,18 @@ ProviderFailure ProviderFlow::WhyNowhere(absl::Time now) const {
     return {ErrorOf(absl::NotFoundError(absl::StrCat("no provider has a model \"",
                                                      request_.model.substr(0, 100), "\"")),
                     "model_not_found")};
+  }
+  if (refusal_ && refusal_->reason == MoneyRefusal::Reason::kStoreFailed) {
+    return {
+        ErrorOf(absl::AbortedError("what this may cost can't be reserved now, so it isn't sent"),
+                "budget_unavailable")};
+  }
+  if (refusal_) {
+    return {ErrorOf(absl::ResourceExhaustedError(refusal_->message), "budget_exceeded",
+                    refusal_->free_in)};
+  }
+  if (unpayable_ && retry_at_ == absl::InfiniteFuture()) {
+    return {ErrorOf(*unpayable_, "not_priced")};
   }
   const absl::Duration wait = std::max(absl::ZeroDuration(), retry_at_ - now);
   if (throttled_) {
@@ -172,6 +294,7 @@ void ProviderFlow::OnBytes(std::string_view bytes, absl::Time now, ProviderActio
   CallEvents events;
   call_->OnBytes(bytes, now, events);
   Take(std::move(events), now, actions);
+  StopIfOverspent(now, actions);
 }
 
 void ProviderFlow::OnEnd(absl::Time now, ProviderActions& actions) {
@@ -181,8 +304,9 @@ void ProviderFlow::OnEnd(absl::Time now, ProviderActions& actions) {
   Take(std::move(events), now, actions);
 }
 
-void ProviderFlow::OnBroken(absl::Time now, ProviderActions& actions) {
+void ProviderFlow::OnBroken(bool never_sent, absl::Time now, ProviderActions& actions) {
   if (ended_) return;
+  never_sent_ = never_sent;
   CallEvents events;
   call_->OnBroken(events);
   Take(std::move(events), now, actions);
@@ -190,6 +314,10 @@ void ProviderFlow::OnBroken(absl::Time now, ProviderActions& actions) {
 
 void ProviderFlow::OnTick(absl::Time now, bool held_up, ProviderActions& actions) {
   if (ended_ || !call_) return;
+  if (awaits_money_) {
+    if (now - sent_at_ < kMoneyWait) return;
+    return OnMoneyRefused({.reason = MoneyRefusal::Reason::kStoreFailed}, now, actions);
+  }
   if (held_up) return call_->OnHeldUp(now);
   CallEvents events;
   call_->OnTick(now, events);
@@ -198,7 +326,9 @@ void ProviderFlow::OnTick(absl::Time now, bool held_up, ProviderActions& actions
 
 void ProviderFlow::Cancel(absl::Time now, ProviderActions& actions) {
   if (std::exchange(ended_, true) || !permit_held_) return;
-  EndAttempt("cancelled", /*alert=*/false, call_->usage(), call_->text_bytes(), now, actions);
+  if (awaits_money_) return Unsend(now);
+  EndAttempt("cancelled", /*alert=*/false, AttemptEnd::kUnknown, call_->usage(),
+             call_->text_bytes(), now, actions);
   providers_.OnAbandoned(permit_);
 }
 
@@ -209,7 +339,8 @@ void ProviderFlow::Take(CallEvents events, absl::Time now, ProviderActions& acti
     if (!first_at_) first_at_ = now;
     if (const auto* finished = std::get_if<CallFinished>(&event)) {
       ended_ = true;
-      EndAttempt("finished", /*alert=*/false, finished->usage, finished->text_bytes, now, actions);
+      EndAttempt("finished", /*alert=*/false, AttemptEnd::kFinished, finished->usage,
+                 finished->text_bytes, now, actions);
       const AnswerUsage usage = finished->usage.value_or(AnswerUsage());
       providers_.OnSuccess(provider_, permit_, usage.prompt_tokens + usage.completion_tokens, now);
     }
@@ -222,21 +353,39 @@ void ProviderFlow::Take(CallEvents events, absl::Time now, ProviderActions& acti
   }
 }
 
+// Requires that the attempt under way hasn't ended.
+void ProviderFlow::StopIfOverspent(absl::Time now, ProviderActions& actions) {
+  if (ended_ || !request_.under_budget || !permit_held_ || awaits_money_) return;
+  const int64_t cost = CostSoFar(*price_, call_->usage(), call_->text_bytes());
+  if (cost == 0 || cost < PriceBound(*price_, demand_)) return;
+  EndAttempt("over_reservation", /*alert=*/true, AttemptEnd::kUnknown, call_->usage(),
+             call_->text_bytes(), now, actions);
+  providers_.OnAbandoned(permit_);
+  call_.reset();
+  Fail({ErrorOf(absl::AbortedError(
+                    absl::StrCat("the answer of ", providers_.config(provider_).name,
+                                 " went beyond what was asked for and paid for, and was stopped")),
+                "provider_failed")},
+       actions);
+}
+
 void ProviderFlow::OnFailed(const CallFailed& failed, absl::Time now, ProviderActions& actions) {
-  EndAttempt(failed.verdict.reason, failed.verdict.alert, failed.usage, failed.text_bytes, now,
+  EndAttempt(failed.verdict.reason, failed.verdict.alert,
+             never_sent_ ? AttemptEnd::kFree : EndOf(failed), failed.usage, failed.text_bytes, now,
              actions);
   providers_.OnError(permit_, failed.verdict, failed.retry_after, now);
   tries_[provider_].may_follow = failed.verdict.action == ProviderAction::kTryAgain;
   call_.reset();
+  failure_ = FailureOf(providers_.config(provider_).name, failed);
   if (failed.may_be_sent_again && attempts_ < kAttemptsMax && providers_.TryRetry()) {
     const int before = attempts_;
     SendNext(now, actions);
     if (ended_ || attempts_ > before) return;
   }
-  Fail(FailureOf(providers_.config(provider_).name, failed), actions);
+  Fail(*failure_, actions);
 }
 
-void ProviderFlow::EndAttempt(std::string_view outcome, bool alert,
+void ProviderFlow::EndAttempt(std::string_view outcome, bool alert, AttemptEnd end,
                               const std::optional<AnswerUsage>& usage, int64_t text_bytes,
                               absl::Time now, ProviderActions& actions) {
   permit_held_ = false;
@@ -247,6 +396,12 @@ void ProviderFlow::EndAttempt(std::string_view outcome, bool alert,
                         .text_bytes = text_bytes,
                         .took = now - sent_at_};
   if (first_at_) ended.to_first = *first_at_ - sent_at_;
+  if (price_ != nullptr) {
+    ended.cost_nano = request_.under_budget
+                          ? ChargeOfBounded(*price_, demand_, end, usage, text_bytes)
+                          : ChargeOfUnbounded(*price_, end, usage, text_bytes);
+    ended.currency = price_->currency;
+  }
   actions.push_back(ended);
 }
 

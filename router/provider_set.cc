@@ -12,9 +12,9 @@ namespace {
 // Names may be a stranger's where any goes: beyond so many all others share one count.
 constexpr size_t kRatesMax = 1024;
 
-using Models = std::map<std::string, std::string>;
-
-Models::const_iterator FindModel(const Models& models, std::string_view model) {
+// Of what is told of models, by the names that clients use.
+template <typename Told>
+auto FindModel(const std::map<std::string, Told>& models, std::string_view model) {
   const auto exact = models.find(std::string(model));
   if (exact != models.end()) return exact;
   const std::string alias = ServiceAlias(model);
@@ -35,7 +35,7 @@ ProviderSet::ProviderSet(std::vector<ProviderConfig> configs, const CircuitLimit
 }
 
 std::optional<std::string> ProviderSet::MappedName(size_t provider, std::string_view model) const {
-  const Models& models = configs_[provider].models;
+  const auto& models = configs_[provider].models;
   const auto found = FindModel(models, model);
   if (found == models.end()) return std::nullopt;
   return found->second;
@@ -45,6 +45,12 @@ std::optional<std::string> ProviderSet::NameFor(size_t provider, std::string_vie
   if (auto mapped = MappedName(provider, model)) return mapped;
   if (!configs_[provider].any_model || model.empty()) return std::nullopt;
   return std::string(model);
+}
+
+const ModelPrice* ProviderSet::PriceOf(size_t provider, std::string_view model) const {
+  const auto& prices = configs_[provider].prices;
+  const auto found = FindModel(prices, model);
+  return found == prices.end() ? nullptr : &found->second;
 }
 
 std::string_view ProviderSet::LabelFor(std::string_view model) const {
@@ -120,6 +126,14 @@ void ProviderSet::OnError(const ProviderPermit& permit, const ErrorVerdict& verd
 void ProviderSet::OnAbandoned(const ProviderPermit& permit) {
   MutexLock lock(mutex_);
   circuits_.OnAbandoned(permit.key, permit.circuit);
+}
+
+void ProviderSet::OnNotSent(size_t provider, const ProviderPermit& permit, absl::Time now) {
+  MutexLock lock(mutex_);
+  circuits_.OnAbandoned(permit.key, permit.circuit);
+  if (HasLimits(configs_[provider])) {
+    RateOf(provider, permit.key.model).GiveBack(permit.ticket, now);
+  }
 }
 
 void ProviderSet::OnRequest() {

@@ -11,6 +11,7 @@
 
 #include "absl/time/time.h"
 #include "common/mutex.h"
+#include "router/model_price.h"
 #include "router/providers/provider_circuits.h"
 #include "router/providers/provider_rate.h"
 #include "router/providers/provider_table.h"
@@ -28,6 +29,8 @@ struct ProviderConfig {
   // Names that `models` doesn't have go to it as they are. Never what is served here.
   bool any_model = false;
   ProviderRateLimits rate = {};
+  // By what clients call the model; all in one currency.
+  std::map<std::string, ModelPrice> prices = {};
 };
 
 // Whether a request may go to a provider now, and what has to come back with what became of it.
@@ -58,6 +61,9 @@ class ProviderSet {
   std::optional<std::string> MappedName(size_t provider, std::string_view model) const;
   // The same, but for the names that go as they are.
   std::optional<std::string> NameFor(size_t provider, std::string_view model) const;
+  // What the provider takes for what clients call `model`, spelled as in its map; null: nobody has
+  // said so. Lives as long as this.
+  const ModelPrice* PriceOf(size_t provider, std::string_view model) const;
   // Whether any of them has it in its map.
   bool IsMapped(std::string_view model) const { return LabelFor(model) != kAnyModel; }
   // The name in a map that a client means by `model`: what metrics may be labelled with. Else
@@ -68,7 +74,7 @@ class ProviderSet {
   // up one's place here.
   bool MightTake(std::string_view model, absl::Time now) const EXCLUDES(mutex_);
 
-  // Each permit that is allowed must come back, once, by one of the three below. `tokens`: as many
+  // Each permit that is allowed must come back, once, by one of the four below. `tokens`: as many
   // as it may come to.
   ProviderPermit Ask(size_t provider, const std::string& their_model, int64_t tokens,
                      absl::Time now) EXCLUDES(mutex_);
@@ -78,6 +84,8 @@ class ProviderSet {
   void OnError(const ProviderPermit& permit, const ErrorVerdict& verdict,
                absl::Duration retry_after, absl::Time now) EXCLUDES(mutex_);
   void OnAbandoned(const ProviderPermit& permit) EXCLUDES(mutex_);
+  // It never left: what was counted of a rate is free again.
+  void OnNotSent(size_t provider, const ProviderPermit& permit, absl::Time now) EXCLUDES(mutex_);
 
   // Of each request, not of what is sent again.
   void OnRequest() EXCLUDES(mutex_);

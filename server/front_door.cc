@@ -162,6 +162,8 @@ FrontDoor::FrontDoor(const ServeOptions& options, RuntimeFolder folder, Parts pa
       ledger_store_(std::move(parts.ledger_store)),
       ledger_(LedgerLimits(), absl::StrCat(absl::Hex(parts.random_seed, absl::kZeroPad16)), clock_,
               metrics_, *ledger_store_),
+      budget_store_(std::move(parts.budget_store)),
+      budget_(BudgetLimits(), clock_, metrics_, *budget_store_),
       store_(std::move(parts.store)),
       authenticator_(parts.token_hashes, clock_),
       failures_(FailureLimits()),
@@ -199,7 +201,8 @@ FrontDoor::FrontDoor(const ServeOptions& options, RuntimeFolder folder, Parts pa
         options, server_, i, seeds(), *router_, gate, clock_, metrics_, draining_, observers_,
         sizes,
         MakeProviderGateway(providers_.get(), parts.providers, options.no_model, options.spill,
-                            server_, i, clock_, metrics_, observers_),
+                            server_, i, clock_, metrics_, observers_, budget_,
+                            absl::StrCat(absl::Hex(parts.random_seed, absl::kZeroPad16), "-", i)),
         [this] { return Report(); },
         [this](std::string_view token_id, int64_t first_day, int64_t last_day) {
           return ledger_.CostOf(token_id, first_day, last_day);
@@ -210,6 +213,8 @@ FrontDoor::FrontDoor(const ServeOptions& options, RuntimeFolder folder, Parts pa
 FrontDoor::~FrontDoor() {
   grpc_.reset();  // its calls end on the server's threads
   server_.Stop();
+  budget_
+      .Stop();  // what it still answers is posted to threads that have ended, not to what is gone
   router_->Shutdown();
   supervisor_.Stop(kWorkerGrace);
 }
@@ -219,6 +224,7 @@ absl::Status FrontDoor::Start() {
   authenticator_.SetPast(UsedToday(ledger_));
   RETURN_IF_ERROR(RefreshTokens());
   ledger_.Start();
+  if (providers_ != nullptr) budget_.Start();
   RETURN_IF_ERROR(server_.Start());
   RETURN_IF_ERROR(supervisor_.Start());
   for (const WorkerCommand& command : worker_commands_) {

@@ -25,6 +25,7 @@
 #include "server/grpc/inference_service.h"
 #include "server/http/http_server.h"
 #include "server/http/tls_credentials.h"
+#include "server/ledger/budget_desk.h"
 #include "server/ledger/usage_ledger.h"
 #include "server/telemetry/request_log.h"
 #include "server/telemetry/span_exporter.h"
@@ -45,6 +46,7 @@ class FrontDoor {
   struct Parts {
     std::unique_ptr<Store> store;
     std::unique_ptr<Store> ledger_store;  // the same, by a connection of its own
+    std::unique_ptr<Store> budget_store;  // likewise
     std::vector<std::string> token_hashes;
     std::vector<ConfigSetting> config;    // what the configuration file says; empty: there is none
     std::shared_ptr<TlsCredentials> tls;  // null: no listener speaks TLS
@@ -93,6 +95,8 @@ class FrontDoor {
   RequestLog request_log_;
   std::unique_ptr<Store> ledger_store_;
   UsageLedger ledger_;
+  std::unique_ptr<Store> budget_store_;
+  BudgetDesk budget_;
   std::unique_ptr<SpanExporter> spans_;  // null: nobody wants any
   ObserverList observers_;
   std::atomic<bool> draining_ = false;

@@ -172,6 +172,7 @@ absl::Status Serve(const ServeOptions& options) {
   parts.random_seed = (uint64_t{entropy()} << 32) | entropy();
   ASSIGN_OR_RETURN(parts.store, OpenDataFolder(options.data_folder));
   ASSIGN_OR_RETURN(parts.ledger_store, OpenDataFolder(options.data_folder));
+  ASSIGN_OR_RETURN(parts.budget_store, OpenDataFolder(options.data_folder));
   ASSIGN_OR_RETURN(RuntimeFolder folder, RuntimeFolder::Make(options.runtime_parent));
   FrontDoor front_door(options, std::move(folder), std::move(parts));
   RETURN_IF_ERROR(front_door.Start());

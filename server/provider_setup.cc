@@ -27,24 +27,25 @@ std::unique_ptr<ProviderSet> MakeProviderSet(const std::vector<ProviderOptions>&
                        .models = {options.models.begin(), options.models.end()},
                        .any_model = options.any_model,
                        .rate = {.requests_per_minute = options.requests_per_minute,
-                                .tokens_per_minute = options.tokens_per_minute}});
+                                .tokens_per_minute = options.tokens_per_minute},
+                       .prices = options.prices});
   }
   return std::make_unique<ProviderSet>(std::move(configs));
 }
 
-std::unique_ptr<ProviderGateway> MakeProviderGateway(ProviderSet* providers,
-                                                     const std::vector<ProviderOptions>& all,
-                                                     bool no_model, const SpillPolicy& policy,
-                                                     HttpServer& server, int32_t thread,
-                                                     const Clock& clock, MetricRegistry& metrics,
-                                                     RequestObserver& observer) {
+std::unique_ptr<ProviderGateway> MakeProviderGateway(
+    ProviderSet* providers, const std::vector<ProviderOptions>& all, bool no_model,
+    const SpillPolicy& policy, HttpServer& server, int32_t thread, const Clock& clock,
+    MetricRegistry& metrics, RequestObserver& observer, Budget& budget, std::string id_prefix) {
   if (providers == nullptr) return nullptr;
   std::vector<HttpPool*> pools;
   for (const ProviderOptions& options : all) {
     pools.push_back(&server.AddPool(thread, PoolOptionsFor(AddressOf(options))));
   }
-  return std::make_unique<ProviderGateway>(*providers, std::move(pools), no_model, policy, clock,
-                                           metrics, &observer);
+  return std::make_unique<ProviderGateway>(
+      *providers, std::move(pools), no_model, policy, clock, metrics, &observer,
+      GatewayMoney{
+          .budget = &budget, .post = server.Poster(thread), .id_prefix = std::move(id_prefix)});
 }
 
 }  // namespace spillway

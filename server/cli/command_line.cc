@@ -253,6 +253,17 @@ void AddProviderOptions(CLI::App& serve, ServeOptions& options) {
       ->check(CLI::Range(int64_t{1}, int64_t{1} << 40).description(""))
       ->type_name("N");
   serve
+      .add_option("--provider-price", flags.prices,
+                  "What providers take for 1,000,000 tokens of a model, by the name that clients\n"
+                  "use, such as r1=4/16; CACHED input and THINKING where they differ. Repeatable.\n"
+                  "Without it no cost is shown, and nobody who has a budget of money may use it")
+      ->type_name("[PROVIDER:]MODEL=INPUT/OUTPUT[/CACHED[/THINKING]]")
+      ->allow_extra_args(false);
+  serve
+      .add_option("--provider-currency", flags.currency,
+                  "Of all these prices; budgets must be in the same. Default: CNY")
+      ->type_name("CODE");
+  serve
       .add_option(
           "--spill", options.spill.mode,
           "Whether requests for a model that is served here go to providers that have it in\n"

@@ -7,6 +7,8 @@
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+#include "common/money.h"
 #include "common/status_macros.h"
 #include "router/providers/provider_table.h"
 #include "server/http/http_client.h"
@@ -102,13 +104,19 @@ absl::StatusOr<ProviderOptions> ReadUpstream(const std::string& flag, size_t ind
 }
 
 // "[PROVIDER:]NAME=THEIRS"
+// The provider whose name stands before `name`, which loses it; null: none does.
+ProviderOptions* TakeProvider(std::string& name, std::vector<ProviderOptions>& options) {
+  for (ProviderOptions& each : options) {
+    if (!name.starts_with(each.name + ":")) continue;
+    name = name.substr(each.name.size() + 1);
+    return &each;
+  }
+  return nullptr;
+}
+
 absl::Status ReadModel(const std::string& flag, std::vector<ProviderOptions>& options) {
   auto [name, theirs] = Split(flag);
-  ProviderOptions* only = nullptr;
-  for (ProviderOptions& each : options) {
-    if (name.starts_with(each.name + ":")) only = &each;
-  }
-  if (only != nullptr) name = name.substr(only->name.size() + 1);
+  const ProviderOptions* only = TakeProvider(name, options);
   if (name.empty() || theirs.empty()) {
     return absl::InvalidArgumentError(
         absl::StrCat("--provider-model ", flag, ": say NAME=THEIRS, or PROVIDER:NAME=THEIRS"));
@@ -117,6 +125,62 @@ absl::Status ReadModel(const std::string& flag, std::vector<ProviderOptions>& op
     if (only == nullptr || only == &each) each.models.emplace_back(name, theirs);
   }
   return absl::OkStatus();
+}
+
+// "INPUT/OUTPUT[/CACHED[/THINKING]]"; nothing: it is none.
+std::optional<ModelPrice> ReadPrices(const std::string& text, const std::string& currency) {
+  std::vector<int64_t> numbers;
+  for (const absl::string_view part : absl::StrSplit(text, '/')) {
+    const std::optional<int64_t> nano = ParseMoney(std::string_view(part.data(), part.size()));
+    if (!nano || numbers.size() == 4) return std::nullopt;
+    numbers.push_back(*nano);
+  }
+  if (numbers.size() < 2) return std::nullopt;
+  ModelPrice price = {.currency = currency, .input_nano = numbers[0], .output_nano = numbers[1]};
+  if (numbers.size() > 2) price.cached_input_nano = numbers[2];
+  if (numbers.size() > 3) price.thinking_nano = numbers[3];
+  return price;
+}
+
+absl::Status ReadPrice(const std::string& flag, const std::string& currency,
+                       std::vector<ProviderOptions>& options) {
+  // A model's name may have a "=" in it, a price has none.
+  const size_t equals = flag.rfind('=');
+  std::string name = flag.substr(0, equals == std::string::npos ? 0 : equals);
+  const ProviderOptions* only = TakeProvider(name, options);
+  const auto price = name.empty() ? std::nullopt : ReadPrices(flag.substr(equals + 1), currency);
+  if (!price) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("--provider-price ", flag,
+                     ": say MODEL=INPUT/OUTPUT, then maybe /CACHED and /THINKING: "
+                     "numbers such as 0.8 of ",
+                     currency, " for 1,000,000 tokens"));
+  }
+  bool known = false;
+  for (ProviderOptions& each : options) {
+    if (only != nullptr && only != &each) continue;
+    const auto is_it = [&name](const auto& model) { return model.first == name; };
+    if (!each.any_model && std::none_of(each.models.begin(), each.models.end(), is_it)) continue;
+    known = true;
+    if (!each.prices.emplace(name, *price).second) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("--provider-price: ", name, " has two prices at ", each.name));
+    }
+  }
+  if (known) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      absl::StrCat("--provider-price ", flag, ": no provider has a model ", name,
+                   "; a price is of a name that --provider-model gives"));
+}
+
+// As budgets have it (server/cli/token_changes.h).
+absl::Status CheckCurrency(const std::string& currency) {
+  const bool letters = std::all_of(currency.begin(), currency.end(), [](char c) {
+    return absl::ascii_isupper(static_cast<unsigned char>(c));
+  });
+  if (currency.size() == 3 && letters) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      absl::StrCat("--provider-currency ", currency, ": three capital letters, such as CNY"));
 }
 
 }  // namespace
@@ -151,6 +215,13 @@ absl::StatusOr<std::vector<ProviderOptions>> ReadProviderFlags(
     RETURN_IF_ERROR(ReadModel(flag, all));
   }
   for (ProviderOptions& options : all) options.any_model = options.models.empty();
+  RETURN_IF_ERROR(CheckCurrency(flags.currency));
+  for (const std::string& flag : flags.prices) {
+    if (all.empty()) {
+      return absl::InvalidArgumentError("--provider-price needs --provider or --upstream");
+    }
+    RETURN_IF_ERROR(ReadPrice(flag, flags.currency, all));
+  }
   return all;
 }
 

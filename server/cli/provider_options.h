@@ -2,11 +2,13 @@
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <string>
 #include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "router/model_price.h"
 
 namespace spillway {
 
@@ -19,6 +21,9 @@ struct ProviderFlags {
   std::string upstream_key_variable;  // of the environment
   int64_t requests_per_minute = 0;    // of each model of each; 0: as many as one likes
   int64_t tokens_per_minute = 0;
+
+  std::vector<std::string> prices;  // "[PROVIDER:]MODEL=INPUT/OUTPUT[/CACHED[/THINKING]]"
+  std::string currency = "CNY";     // of those
 
   int64_t spill_after_ms = 0;  // 0: as long as it takes
 
@@ -34,6 +39,7 @@ struct ProviderOptions {
   std::string key;
   std::vector<std::pair<std::string, std::string>> models;  // what clients say, what it says
   bool any_model = false;
+  std::map<std::string, ModelPrice> prices = {};  // by what clients say
   int64_t requests_per_minute = 0;
   int64_t tokens_per_minute = 0;
 };

@@ -58,7 +58,9 @@ ProviderClient ClientOf(const HttpRequest& request) {
   return {.request_id = request.request_id,
           .token_id = request.account == nullptr ? "" : request.account->id(),
           .token_name = request.token_name,
-          .traceparent = request.traceparent};
+          .traceparent = request.traceparent,
+          .budgets =
+              request.account == nullptr ? std::vector<MoneyLimit>() : request.account->Budgets()};
 }
 
 std::string_view PromptParam(ProviderRequestKind kind) {

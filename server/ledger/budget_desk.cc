@@ -30,6 +30,11 @@ BudgetDesk::BudgetDesk(const BudgetLimits& limits, const Clock& clock, MetricReg
           metrics.GetGauge("spillway_budget_unsettled", "Costs that the store has not taken.")) {}
 
 BudgetDesk::~BudgetDesk() {
+  Stop();
+  WriteSettlements();
+}
+
+void BudgetDesk::Stop() {
   {
     MutexLock lock(mutex_);
     closing_ = true;
@@ -42,7 +47,6 @@ BudgetDesk::~BudgetDesk() {
     asks.swap(asks_);
   }
   for (const Waiting& waiting : asks) waiting.done(StoreFailed("the server is shutting down"));
-  WriteSettlements();
 }
 
 void BudgetDesk::Start() {

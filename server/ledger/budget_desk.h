@@ -32,9 +32,12 @@ class BudgetDesk : public Budget {
  public:
   // The references must outlive it; `store` is asked on its thread alone.
   BudgetDesk(const BudgetLimits& limits, const Clock& clock, MetricRegistry& metrics, Store& store);
-  // Refuses what was asked for and writes what it can.
+  // Stops, and writes what it can.
   ~BudgetDesk() override;
   void Start();
+  // Ends its thread and refuses what waits, as whatever is asked for later. What is settled later
+  // is written by the destructor.
+  void Stop() EXCLUDES(mutex_);
 
   void Reserve(MoneyAsk ask, Done done) override EXCLUDES(mutex_);
   void Settle(std::string id, int64_t cost_nano) override EXCLUDES(mutex_);

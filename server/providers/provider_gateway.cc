@@ -10,7 +10,8 @@ namespace spillway {
 
 ProviderGateway::ProviderGateway(ProviderSet& providers, std::vector<HttpPool*> pools,
                                  bool nothing_else, const SpillPolicy& policy, const Clock& clock,
-                                 MetricRegistry& registry, RequestObserver* observer)
+                                 MetricRegistry& registry, RequestObserver* observer,
+                                 GatewayMoney money)
     : providers_(providers),
       pools_(std::move(pools)),
       policy_(policy),
@@ -18,6 +19,7 @@ ProviderGateway::ProviderGateway(ProviderSet& providers, std::vector<HttpPool*> 
       clock_(clock),
       metrics_(providers, registry),
       observer_(observer),
+      money_(std::move(money)),
       models_(providers, pools_, clock) {
   CHECK(pools_.size() == providers_.size());
 }
@@ -28,6 +30,10 @@ bool ProviderGateway::Takes(std::string_view model) const {
     if (providers_.NameFor(i, model)) return true;
   }
   return false;
+}
+
+std::string ProviderGateway::NewReservationId() {
+  return absl::StrCat(money_.id_prefix, "-", ++reservations_);
 }
 
 HttpPoolOptions PoolOptionsFor(const ProviderAddress& address) {

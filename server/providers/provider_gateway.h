@@ -1,5 +1,7 @@
 #pragma once
 
+#include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -7,6 +9,7 @@
 
 #include "common/clock.h"
 #include "common/metrics.h"
+#include "router/budget.h"
 #include "router/provider_metrics.h"
 #include "router/provider_set.h"
 #include "router/providers/provider_call.h"
@@ -34,6 +37,16 @@ struct ProviderClient {
   // Of a model that is served here: why it goes elsewhere. Empty: it is served there alone.
   std::string_view spill_reason;
   QuotaReservation quota;  // of its token
+  // That what it costs has to fit into; empty: it may cost what it wants.
+  std::vector<MoneyLimit> budgets;
+};
+
+// Where a thread asks for money.
+struct GatewayMoney {
+  Budget* budget = nullptr;  // null: requests under a budget are CHECKed not to come
+  // Has something done on the gateway's thread; callable on any, as long as there is a budget.
+  std::function<void(std::function<void()>)> post;
+  std::string id_prefix;  // of reservations; no other thread of no process ever had it
 };
 
 // What the requests of one server thread to providers share.
@@ -42,7 +55,7 @@ class ProviderGateway {
   // `pools`: one of each provider, in the set's order. All must outlive it; `observer` may be null.
   ProviderGateway(ProviderSet& providers, std::vector<HttpPool*> pools, bool nothing_else,
                   const SpillPolicy& policy, const Clock& clock, MetricRegistry& registry,
-                  RequestObserver* observer);
+                  RequestObserver* observer, GatewayMoney money = {});
 
   // Whether a request for `model`, which isn't served here, is the providers' business.
   bool Takes(std::string_view model) const;
@@ -57,6 +70,8 @@ class ProviderGateway {
   RequestObserver* observer() { return observer_; }
   const Clock& clock() const { return clock_; }
   const CallLimits& limits() const { return limits_; }
+  const GatewayMoney& money() const { return money_; }
+  std::string NewReservationId();
 
  private:
   ProviderSet& providers_;
@@ -67,6 +82,8 @@ class ProviderGateway {
   ProviderMetrics metrics_;
   RequestObserver* const observer_;
   const CallLimits limits_;
+  const GatewayMoney money_;
+  int64_t reservations_ = 0;  // so far
   ProviderModels models_;
 };
 

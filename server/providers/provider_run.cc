@@ -5,6 +5,7 @@
 #include <variant>
 
 #include "absl/strings/str_cat.h"
+#include "common/check.h"
 #include "common/logging.h"
 #include "router/error_table.h"
 
@@ -13,7 +14,17 @@ namespace {
 
 constexpr int64_t kBytesPerToken = 4;  // where nobody counted them
 
+ProviderRequest UnderBudgetsOf(const ProviderClient& client, ProviderRequest request) {
+  request.under_budget = !client.budgets.empty();
+  return request;
+}
+
 }  // namespace
+
+// Known to the budget's answer, which may come after the run has gone. Of the gateway's thread.
+struct ProviderRun::Asking {
+  ProviderRun* run = nullptr;  // null: nobody waits for it any more
+};
 
 ProviderRun::ProviderRun(ProviderGateway& gateway, ProviderRequest request, ProviderClient client,
                          ProviderSink& sink)
@@ -21,10 +32,11 @@ ProviderRun::ProviderRun(ProviderGateway& gateway, ProviderRequest request, Prov
       client_(std::move(client)),
       model_(request.model),
       sink_(sink),
-      flow_(gateway.providers(), std::move(request), gateway.limits()),
+      flow_(gateway.providers(), UnderBudgetsOf(client_, std::move(request)), gateway.limits()),
       asked_(gateway.clock().Now()) {}
 
 ProviderRun::~ProviderRun() {
+  ForgetAsking();
   if (flow_.ended()) return;
   ProviderActions actions;
   flow_.Cancel(gateway_.clock().Now(), actions);
@@ -41,6 +53,7 @@ void ProviderRun::Start() {
 void ProviderRun::Tick() {
   ProviderActions actions;
   flow_.OnTick(gateway_.clock().Now(), paused_, actions);
+  if (!flow_.awaits_money() || !actions.empty()) ForgetAsking();
   CarryOut(std::move(actions));
 }
 
@@ -77,7 +90,9 @@ void ProviderRun::OnEnd() {
 void ProviderRun::OnBroken(const absl::Status& why) {
   LogDebug(absl::StrCat(gateway_.providers().config(flow_.provider()).name, ": ", why.message()));
   ProviderActions actions;
-  flow_.OnBroken(gateway_.clock().Now(), actions);
+  // What had no connection has sent nothing.
+  const bool never_sent = absl::IsUnavailable(why) || absl::IsResourceExhausted(why);
+  flow_.OnBroken(never_sent, gateway_.clock().Now(), actions);
   CarryOut(std::move(actions));
 }
 
@@ -86,10 +101,11 @@ void ProviderRun::CarryOut(ProviderActions actions) {
   for (ProviderFlowAction& action : actions) {
     const std::string& provider =
         flow_.was_sent() ? gateway_.providers().config(flow_.provider()).name : "";
-    if (const auto* send = std::get_if<SendToProvider>(&action)) {
-      Send(*send);
+    if (auto* send = std::get_if<SendToProvider>(&action)) {
+      Send(std::move(*send));
     } else if (const auto* ended = std::get_if<AttemptEnded>(&action)) {
       last_ = *ended;
+      Settle(*ended);
       gateway_.metrics().OnAttempt(*ended);
       if (ended->alert) {
         LogWarning(absl::StrCat("provider ", provider, " serves us no longer (",
@@ -116,11 +132,73 @@ void ProviderRun::CarryOut(ProviderActions actions) {
   if (told) sink_.OnBatchEnd();
 }
 
-void ProviderRun::Send(const SendToProvider& send) {
-  exchange_ = gateway_.pool(send.provider).Begin(send.path, send.request.body, *this);
+void ProviderRun::Send(SendToProvider send) {
+  // What is left of an attempt before must not be taken for a piece of this one.
+  exchange_.reset();
+  unsent_ = std::move(send);
+  if (unsent_.bound) return AskForMoney();
+  Begin();
+}
+
+void ProviderRun::Begin() {
+  exchange_ = gateway_.pool(unsent_.provider).Begin(unsent_.path, unsent_.request.body, *this);
+  unsent_ = {};
+}
+
+void ProviderRun::AskForMoney() {
+  CHECK(gateway_.money().budget != nullptr);
+  const ProviderConfig& provider = gateway_.providers().config(unsent_.provider);
+  MoneyAsk ask = {.id = gateway_.NewReservationId(),
+                  .token_id = client_.token_id,
+                  .service = model_,
+                  .provider = provider.name,
+                  .currency = std::string(unsent_.bound->currency),
+                  .amount_nano = unsent_.bound->nano,
+                  .limits = client_.budgets};
+  ForgetAsking();
+  asking_ = std::make_shared<Asking>(Asking{this});
+  Budget& budget = *gateway_.money().budget;
+  auto done = [&budget, post = gateway_.money().post, asking = asking_,
+               id = ask.id](std::optional<MoneyRefusal> refusal) {
+    post([&budget, asking, id, refusal = std::move(refusal)] {
+      if (asking->run != nullptr) {
+        asking->run->OnMoney(id, refusal);
+      } else if (!refusal) {
+        budget.Settle(id, 0);
+      }
+    });
+  };
+  budget.Reserve(std::move(ask), std::move(done));
+}
+
+void ProviderRun::OnMoney(const std::string& id, const std::optional<MoneyRefusal>& refusal) {
+  ForgetAsking();
+  if (!refusal) {
+    held_ = id;
+    flow_.OnMoneyGranted(gateway_.clock().Now());
+    return Begin();
+  }
+  if (refusal->reason == MoneyRefusal::Reason::kStoreFailed) LogWarning(refusal->message);
+  ProviderActions actions;
+  flow_.OnMoneyRefused(*refusal, gateway_.clock().Now(), actions);
+  CarryOut(std::move(actions));
+}
+
+// Whatever is granted from now on is given back.
+void ProviderRun::ForgetAsking() {
+  if (asking_ != nullptr) asking_->run = nullptr;
+  asking_.reset();
+}
+
+void ProviderRun::Settle(const AttemptEnded& ended) {
+  cost_nano_ += ended.cost_nano.value_or(0);
+  if (held_.empty()) return;
+  gateway_.money().budget->Settle(std::exchange(held_, ""), *ended.cost_nano);
 }
 
 void ProviderRun::OnFailure(ProviderFailure& failure) {
+  // A stream that was stopped would go on to cost.
+  exchange_.reset();
   if (!sink_.OnFailed(failure)) return;
   const std::string_view reason = KnownReason(failure.error.status.code(), failure.error.reason);
   Report(reason, FindErrorRow(failure.error.status.code(), reason).http_status);
@@ -162,6 +240,8 @@ void ProviderRun::Report(std::string_view outcome, int http_status) {
   summary.cached_tokens = delivered.cached_tokens;
   summary.completion_tokens = delivered.completion_tokens;
   summary.billed = delivered;
+  summary.cost_nano = cost_nano_;
+  if (cost_nano_ > 0) summary.currency = last_.currency;
   if (last_.to_first) summary.to_text = last_.to_first;
   gateway_.observer()->OnRequestEnd(summary);
 }

@@ -1,6 +1,8 @@
 #pragma once
 
+#include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -28,8 +30,9 @@ class ProviderSink {
   virtual void OnBatchEnd() = 0;
 };
 
-// Carries out what a ProviderFlow wants: sends over the gateway's connections, tells the sink,
-// metrics and log. Destroying it gives the request up.
+// Carries out what a ProviderFlow wants: has money reserved, sends over the gateway's connections,
+// tells the sink, metrics and log. Destroying it gives the request up; money that is granted after
+// that is given back.
 //
 // Threading: its gateway's thread.
 class ProviderRun : private ExchangeSink {
@@ -48,6 +51,8 @@ class ProviderRun : private ExchangeSink {
   void Resume();
 
  private:
+  struct Asking;
+
   // ExchangeSink
   void OnHead(const ResponseReader& head) override;
   void OnBody(std::string_view bytes) override;
@@ -55,7 +60,12 @@ class ProviderRun : private ExchangeSink {
   void OnBroken(const absl::Status& why) override;
 
   void CarryOut(ProviderActions actions);
-  void Send(const SendToProvider& send);
+  void Send(SendToProvider send);
+  void Begin();  // what is unsent
+  void AskForMoney();
+  void OnMoney(const std::string& id, const std::optional<MoneyRefusal>& refusal);
+  void ForgetAsking();
+  void Settle(const AttemptEnded& ended);
   void OnFailure(ProviderFailure& failure);
   void Report(std::string_view outcome, int http_status);
   DeliveredTokenCounts Delivered() const;
@@ -68,7 +78,11 @@ class ProviderRun : private ExchangeSink {
   const absl::Time asked_;
   std::unique_ptr<HttpExchange> exchange_;
   bool paused_ = false;
-  AttemptEnded last_;  // attempt
+  AttemptEnded last_;               // attempt
+  int64_t cost_nano_ = 0;           // of all of them
+  SendToProvider unsent_;           // that waits for its money
+  std::shared_ptr<Asking> asking_;  // for it; null: nothing is asked for
+  std::string held_;  // the reservation of the attempt under way; empty: there is none
 };
 
 }  // namespace spillway

@@ -1,5 +1,6 @@
 #include "router/provider_flow.h"
 
+#include <memory>
 #include <string>
 #include <type_traits>
 #include <utility>
@@ -65,7 +66,7 @@ class Flow {
     return *this;
   }
   Flow& Break() {
-    flow.OnBroken(kNow, actions);
+    flow.OnBroken(/*never_sent=*/false, kNow, actions);
     return *this;
   }
 
@@ -300,6 +301,194 @@ TEST(ProviderSetTest, MightTakeWhatIsInAMapAndNotShut) {
                     kNow);
   EXPECT_FALSE(providers.MightTake("mine", kNow));
   EXPECT_TRUE(providers.MightTake("mine", kNow + absl::Minutes(2)));
+}
+
+// ---- under a budget ----
+
+constexpr int64_t kTokenPrice = 1'000'000;  // a token costs one
+
+ProviderConfig Priced(const std::string& name) {
+  ProviderConfig config = Provider(name);
+  config.prices = {
+      {"mine", {.currency = "CNY", .input_nano = kTokenPrice, .output_nano = 2 * kTokenPrice}}};
+  return config;
+}
+
+const MoneyRefusal kNoMoney = {.message = "the budget is spent", .free_in = absl::Hours(2)};
+
+class ProviderFlowBudgetTest : public ::testing::Test {
+ protected:
+  std::unique_ptr<ProviderFlow> Start(ProviderSet& providers, const std::string& members) {
+    auto flow = std::make_unique<ProviderFlow>(
+        providers,
+        ProviderRequest{.body = absl::StrCat(R"({"model":"Mine",)", members, "}"),
+                        .model = "mine",
+                        .client_model = "Mine",
+                        .under_budget = true},
+        CallLimits());
+    flow->Start(kNow, actions_);
+    return flow;
+  }
+  template <typename What>
+  What Last() {
+    return std::get<What>(actions_.back());
+  }
+
+  ProviderSet two_{{Priced("a"), Priced("b")}};
+  ProviderSet two_unpriced_{{Provider("a"), Provider("b")}};
+  ProviderActions actions_;
+};
+
+TEST_F(ProviderFlowBudgetTest, TheBoundIsOfWhatIsSent) {
+  const auto flow = Start(two_, R"("max_tokens":100,"n":2)");
+  const auto send = Last<SendToProvider>();
+  EXPECT_EQ(send.bound->nano, static_cast<int64_t>(send.request.body.size()) + 2 * 2 * 100);
+  EXPECT_EQ(send.bound->currency, "CNY");
+  EXPECT_TRUE(flow->awaits_money());
+  EXPECT_FALSE(flow->was_sent());
+  flow->OnMoneyGranted(kNow);
+  EXPECT_TRUE(flow->was_sent());
+}
+
+TEST_F(ProviderFlowBudgetTest, LimitsAreAlwaysSaid) {
+  for (const char* members : {R"("n":1)", R"("max_tokens":null)", R"("max_tokens":-1)"}) {
+    Start(two_, members);
+    EXPECT_THAT(Last<SendToProvider>().request.body, HasSubstr(R"("max_tokens":4096)")) << members;
+  }
+  Start(two_, R"("max_tokens":20000)");
+  EXPECT_EQ(Last<SendToProvider>().request.output_tokens_max, 20000);
+  Start(two_, R"("max_tokens":0)");
+  EXPECT_EQ(Last<ProviderFailure>().error.reason, "invalid_request");
+}
+
+TEST_F(ProviderFlowBudgetTest, WithoutABudgetNothingIsAskedForButTheCostIsTold) {
+  for (const bool priced : {true, false}) {
+    ProviderSet one({priced ? Priced("a") : Provider("a")});
+    Flow flow(one, R"("n":1)");
+    EXPECT_FALSE(std::get<SendToProvider>(flow.actions[0]).bound);
+    flow.actions.clear();
+    flow.flow.OnHead(200, kJson, "", kNow, kNow);
+    flow.flow.OnBytes(kWhole, kNow, flow.actions);
+    flow.flow.OnEnd(kNow, flow.actions);
+    const auto cost = std::get<AttemptEnded>(flow.actions[1]).cost_nano;
+    EXPECT_EQ(cost, priced ? std::optional<int64_t>(3 + 2 * 2) : std::nullopt);
+  }
+}
+
+TEST_F(ProviderFlowBudgetTest, WhatAnAnswerCostIsSettledByItsUsage) {
+  const auto flow = Start(two_, R"("stream":true)");
+  flow->OnMoneyGranted(kNow);
+  flow->OnHead(200, kEvents, "", kNow, kNow);
+  flow->OnBytes(absl::StrCat(std::string(kChunk), std::string(kEnd)), kNow, actions_);
+  const auto& ended = std::get<AttemptEnded>(actions_[actions_.size() - 2]);
+  EXPECT_EQ(ended.cost_nano, 3 + 2 * 2);
+  EXPECT_EQ(ended.currency, "CNY");
+}
+
+TEST_F(ProviderFlowBudgetTest, RefusedItGoesToTheNextAndThenNowhere) {
+  const auto flow = Start(two_, R"("n":1)");
+  flow->OnMoneyRefused(kNoMoney, kNow, actions_);
+  EXPECT_EQ(Last<SendToProvider>().provider, 1u);
+  flow->OnMoneyRefused(kNoMoney, kNow, actions_);
+  const auto failure = Last<ProviderFailure>();
+  EXPECT_EQ(failure.error.reason, "budget_exceeded");
+  EXPECT_EQ(failure.error.retry_after, absl::Hours(2));
+  EXPECT_FALSE(failure.of_request);
+  EXPECT_FALSE(flow->was_sent());
+  EXPECT_TRUE(flow->ended());
+}
+
+TEST_F(ProviderFlowBudgetTest, RefusalsTakeNothingOfAProvidersRates) {
+  ProviderConfig config = Priced("a");
+  config.rate = {.requests_per_minute = 1};
+  ProviderSet one({config});
+  for (int i = 0; i < 3; ++i) {
+    const auto flow = Start(one, R"("n":1)");
+    flow->OnMoneyRefused(kNoMoney, kNow, actions_);
+    EXPECT_EQ(Last<ProviderFailure>().error.reason, "budget_exceeded");
+  }
+}
+
+TEST_F(ProviderFlowBudgetTest, AStoreThatFailsSendsNothing) {
+  ProviderSet one({Priced("a")});
+  Start(one, R"("n":1)")
+      ->OnMoneyRefused({.reason = MoneyRefusal::Reason::kStoreFailed}, kNow, actions_);
+  EXPECT_EQ(Last<ProviderFailure>().error.reason, "budget_unavailable");
+  // Nor does one that says nothing.
+  const auto flow = Start(one, R"("n":1)");
+  actions_.clear();
+  flow->OnTick(kNow + ProviderFlow::kMoneyWait - absl::Seconds(1), false, actions_);
+  EXPECT_TRUE(actions_.empty());
+  flow->OnTick(kNow + ProviderFlow::kMoneyWait, false, actions_);
+  EXPECT_EQ(Last<ProviderFailure>().error.reason, "budget_unavailable");
+}
+
+TEST_F(ProviderFlowBudgetTest, WhatFailedBeforeIsToldWhereNothingIsLeftForMore) {
+  const auto flow = Start(two_, R"("n":1)");
+  flow->OnMoneyGranted(kNow);
+  flow->OnHead(429, kJson, "7", kNow, kNow);
+  flow->OnBytes(Error("Throttling.RateQuota"), kNow, actions_);
+  flow->OnEnd(kNow, actions_);
+  EXPECT_EQ(std::get<AttemptEnded>(actions_[actions_.size() - 2]).cost_nano, 0);
+  flow->OnMoneyRefused(kNoMoney, kNow, actions_);
+  EXPECT_EQ(Last<ProviderFailure>().error.reason, "provider_throttled");
+  EXPECT_EQ(flow->provider(), 0u);
+  EXPECT_TRUE(flow->was_sent());
+}
+
+TEST_F(ProviderFlowBudgetTest, WhatHasNoPriceIsPassedOver) {
+  ProviderSet second({Provider("a"), Priced("b")});
+  Start(second, R"("n":1)");
+  EXPECT_EQ(Last<SendToProvider>().provider, 1u);
+  Start(two_unpriced_, R"("n":1)");
+  EXPECT_EQ(Last<ProviderFailure>().error.reason, "not_priced");
+  EXPECT_THAT(std::string(Last<ProviderFailure>().error.status.message()),
+              HasSubstr("--provider-price"));
+  Start(two_, R"("messages":[{"content":[{"type":"image_url"}]}])");
+  EXPECT_EQ(Last<ProviderFailure>().error.reason, "not_priced");
+  EXPECT_THAT(std::string(Last<ProviderFailure>().error.status.message()), HasSubstr("image_url"));
+}
+
+TEST_F(ProviderFlowBudgetTest, WhatBrokeMayCostAllOfItUnlessItNeverLeft) {
+  for (const bool never_sent : {false, true}) {
+    ProviderSet one({Priced("a")});
+    const auto flow = Start(one, R"("n":1)");
+    const int64_t bound = Last<SendToProvider>().bound->nano;
+    flow->OnMoneyGranted(kNow);
+    actions_.clear();
+    flow->OnBroken(never_sent, kNow, actions_);
+    EXPECT_EQ(std::get<AttemptEnded>(actions_[0]).cost_nano, never_sent ? 0 : bound);
+  }
+}
+
+TEST_F(ProviderFlowBudgetTest, WhoLeavesPaysForWhatWasSentAlone) {
+  auto flow = Start(two_, R"("n":1)");
+  const int64_t bound = Last<SendToProvider>().bound->nano;
+  actions_.clear();
+  flow->Cancel(kNow, actions_);
+  EXPECT_TRUE(actions_.empty());
+  flow = Start(two_, R"("n":1)");
+  flow->OnMoneyGranted(kNow);
+  flow->Cancel(kNow, actions_);
+  EXPECT_EQ(Last<AttemptEnded>().cost_nano, bound);
+}
+
+TEST_F(ProviderFlowBudgetTest, AnAnswerWithoutAnEndIsStoppedWhereItsMoneyEnds) {
+  const auto flow = Start(two_, R"("stream":true,"max_tokens":10)");
+  const int64_t bound = Last<SendToProvider>().bound->nano;
+  flow->OnMoneyGranted(kNow);
+  flow->OnHead(200, kEvents, "", kNow, kNow);
+  const std::string chunk = absl::StrCat(R"(data: {"choices":[{"index":0,"delta":{"content":")",
+                                         std::string(80, 'a'), "\"}}]}\n\n");
+  int chunks = 0;
+  for (; !flow->ended() && chunks < 1000; ++chunks) flow->OnBytes(chunk, kNow, actions_);
+  // Ten tokens in each, at least, of two.
+  EXPECT_EQ(chunks, (bound + 19) / 20);
+  const auto& ended = std::get<AttemptEnded>(actions_[actions_.size() - 2]);
+  EXPECT_EQ(ended.outcome, "over_reservation");
+  EXPECT_TRUE(ended.alert);
+  EXPECT_EQ(ended.cost_nano, bound);
+  EXPECT_EQ(Last<ProviderFailure>().error.reason, "provider_failed");
 }
 
 }  // namespace

@@ -60,6 +60,26 @@ TEST(ProviderOptionsTest, ModelsAreAllProvidersOrOnes) {
   EXPECT_TRUE(read->at(2).any_model);
 }
 
+TEST(ProviderOptionsTest, PricesAreOfNamesThatClientsUse) {
+  const auto read = ReadProviderFlags({.providers = {"bailian"},
+                                       .upstreams = {"any=http://x:1"},
+                                       .models = {"bailian:r1=deepseek-r1"},
+                                       .prices = {"r1=4/16", "any:Qwen/Qwen3-8B=0.5/2/0.05/4"},
+                                       .currency = "USD"},
+                                      Environment);
+  ASSERT_TRUE(read.ok()) << read.status();
+  const ModelPrice& r1 = read->at(0).prices.at("r1");
+  EXPECT_EQ(r1.currency, "USD");
+  EXPECT_EQ(r1.input_nano, 4'000'000'000);
+  EXPECT_EQ(r1.output_nano, 16'000'000'000);
+  EXPECT_FALSE(r1.cached_input_nano || r1.thinking_nano);
+  EXPECT_TRUE(read->at(1).prices.contains("r1"));  // it takes all names
+  const ModelPrice& qwen = read->at(1).prices.at("Qwen/Qwen3-8B");
+  EXPECT_EQ(qwen.cached_input_nano, 50'000'000);
+  EXPECT_EQ(qwen.thinking_nano, 4'000'000'000);
+  EXPECT_FALSE(read->at(0).prices.contains("Qwen/Qwen3-8B"));
+}
+
 TEST(ProviderOptionsTest, WhatMeansNothing) {
   for (const auto& [flags, message] : std::vector<std::pair<ProviderFlags, std::string>>{
            {{.providers = {"openai"}}, "there is bailian"},
@@ -71,7 +91,15 @@ TEST(ProviderOptionsTest, WhatMeansNothing) {
            {{.upstreams = {"http://x"}, .upstream_key_variable = "SPACED"}, "can't be a key"},
            {{.upstreams = {"http://x"}, .upstream_key_file = "/nowhere"}, "can't be read"},
            {{.upstreams = {"http://x"}, .models = {"r1"}}, "NAME=THEIRS"},
-           {{.models = {"a=b"}}, "needs --provider"}}) {
+           {{.models = {"a=b"}}, "needs --provider"},
+           {{.prices = {"a=1/2"}}, "needs --provider"},
+           {{.upstreams = {"http://x"}, .prices = {"a=1"}}, "INPUT/OUTPUT"},
+           {{.upstreams = {"http://x"}, .prices = {"=1/2"}}, "INPUT/OUTPUT"},
+           {{.upstreams = {"http://x"}, .prices = {"a=1/-2"}}, "INPUT/OUTPUT"},
+           {{.upstreams = {"http://x"}, .prices = {"a=1/2/3/4/5"}}, "INPUT/OUTPUT"},
+           {{.upstreams = {"http://x"}, .prices = {"a=1/2", "a=1/2"}}, "two prices"},
+           {{.upstreams = {"http://x"}, .models = {"a=b"}, .prices = {"c=1/2"}}, "no provider has"},
+           {{.upstreams = {"http://x"}, .currency = "yuan"}, "three capital letters"}}) {
     const auto read = ReadProviderFlags(flags, Environment);
     EXPECT_THAT(std::string(read.status().message()), HasSubstr(message));
     EXPECT_THAT(std::string(read.status().message()), ::testing::Not(HasSubstr("sk theirs")));
