@@ -191,12 +191,13 @@ SpecRefusal RequestFromWire(const wire::GenerateSpec& spec, const SpecContext& c
   const auto prompt_tokens = static_cast<int32_t>(prompt->tokens.size());
   const int32_t room = context.sequence_tokens_max - prompt_tokens;
   if (room <= 0) {
-    return {.status = absl::InvalidArgumentError(absl::StrCat(
-                "the prompt has ", prompt_tokens, " tokens; this model's context holds ",
-                context.sequence_tokens_max, ", prompt and answer together")),
-            .reason = "context_length_exceeded",
-            .prompt_tokens = prompt_tokens,
-            .field = "prompt"};
+    return {
+        .status = absl::InvalidArgumentError(absl::StrCat(
+            "the prompt has ", prompt_tokens, " tokens; this model's maximum context length is ",
+            context.sequence_tokens_max, ", prompt and answer together")),
+        .reason = "context_length_exceeded",
+        .prompt_tokens = prompt_tokens,
+        .field = "prompt"};
   }
   request.echo = spec.echo();
   if (spec.prompt().has_text()) request.prompt_text = std::move(prompt->text);

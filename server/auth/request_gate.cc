@@ -77,7 +77,7 @@ bool TokenNeeded(const HttpRequest& request, TokenRule rule) {
 HttpResponse Unauthorized(const Authenticator& authenticator, std::string_view token,
                           const ErrorFormat& format_error) {
   std::string_view message =
-      "this token is not valid here: it is misspelt, revoked or another server's";
+      "Incorrect API key provided: this token is misspelt, revoked or another server's";
   if (token.empty()) message = "a token is needed: send the header Authorization: Bearer TOKEN";
   if (authenticator.empty()) {
     message = "this server has no tokens yet: make one with \"spillway token create NAME\"";
