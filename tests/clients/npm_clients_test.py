@@ -15,6 +15,7 @@ from dialect_models import EMBEDDING_MODEL, TEXT_MODEL
 
 FOLDER = pathlib.Path(__file__).parent / "npm"
 PROGRAMS = sorted(path.name for path in FOLDER.glob("*.mjs") if path.name != "spillway.mjs")
+TEST_SECONDS_MAX = 100
 PROGRAM_SECONDS_MAX = 300
 
 
@@ -31,7 +32,8 @@ def node():
 @pytest.mark.parametrize("program", PROGRAMS)
 def test_client(node, dialects, program):
     told = subprocess.run(
-        [node, "--test", "--test-reporter=tap", FOLDER / program],
+        [node, "--test", "--test-reporter=tap", f"--test-timeout={TEST_SECONDS_MAX * 1000}",
+         FOLDER / program],
         env={"PATH": os.environ["PATH"], "SPILLWAY_URL": dialects.base_url.removesuffix("/v1"),
              "SPILLWAY_OLLAMA_URL": dialects.ollama, "SPILLWAY_TOKEN": dialects.token,
              "TEXT_MODEL": TEXT_MODEL, "EMBEDDING_MODEL": EMBEDDING_MODEL},
