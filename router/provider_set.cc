@@ -53,6 +53,13 @@ const ModelPrice* ProviderSet::PriceOf(size_t provider, std::string_view model) 
   return found == prices.end() ? nullptr : &found->second;
 }
 
+bool ProviderSet::IsPriced(std::string_view model) const {
+  for (size_t i = 0; i < configs_.size(); ++i) {
+    if (MappedName(i, model) && PriceOf(i, model) != nullptr) return true;
+  }
+  return false;
+}
+
 std::string_view ProviderSet::LabelFor(std::string_view model) const {
   for (const ProviderConfig& config : configs_) {
     const auto found = FindModel(config.models, model);

@@ -64,6 +64,8 @@ class ProviderSet {
   // What the provider takes for what clients call `model`, spelled as in its map; null: nobody has
   // said so. Lives as long as this.
   const ModelPrice* PriceOf(size_t provider, std::string_view model) const;
+  // Whether any that has it in its map has a price of it: else nobody under a budget gets it.
+  bool IsPriced(std::string_view model) const;
   // Whether any of them has it in its map.
   bool IsMapped(std::string_view model) const { return LabelFor(model) != kAnyModel; }
   // The name in a map that a client means by `model`: what metrics may be labelled with. Else

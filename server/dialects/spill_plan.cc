@@ -22,6 +22,10 @@ std::optional<SpillOperation::Parts> PlanSpill(ProviderGateway* gateway, const H
   parts.request.model = std::move(model);
   parts.request.client_model = named;
   parts.client = ClientOf(request);
+  // It would give up its place here for nothing.
+  if (!parts.client.budgets.empty() && !gateway->providers().IsPriced(parts.request.model)) {
+    return std::nullopt;
+  }
   parts.account = request.account;
   parts.prefer = gateway->policy().mode == SpillMode::kPrefer;
   return parts;

@@ -199,9 +199,15 @@ void ProviderRun::Settle(const AttemptEnded& ended) {
 void ProviderRun::OnFailure(ProviderFailure& failure) {
   // A stream that was stopped would go on to cost.
   exchange_.reset();
-  if (!sink_.OnFailed(failure)) return;
-  const std::string_view reason = KnownReason(failure.error.status.code(), failure.error.reason);
-  Report(reason, FindErrorRow(failure.error.status.code(), reason).http_status);
+  const absl::StatusCode code = failure.error.status.code();
+  const std::string_view reason = KnownReason(code, failure.error.reason);
+  if (sink_.OnFailed(failure)) {
+    const absl::StatusCode told = failure.error.status.code();
+    const std::string_view told_reason = KnownReason(told, failure.error.reason);
+    return Report(told_reason, FindErrorRow(told, told_reason).http_status);
+  }
+  // Whoever goes on tells the books of its own answer: not of what this has cost.
+  if (cost_nano_ > 0) TellObserver(reason, FindErrorRow(code, reason).http_status, {});
 }
 
 // What the provider counted; where it told nothing, what was delivered of the answer.
@@ -223,6 +229,11 @@ void ProviderRun::Report(std::string_view outcome, int http_status) {
     gateway_.metrics().OnSpilled(label, gateway_.providers().config(flow_.provider()).name,
                                  client_.spill_reason);
   }
+  TellObserver(outcome, http_status, delivered);
+}
+
+void ProviderRun::TellObserver(std::string_view outcome, int http_status,
+                               const DeliveredTokenCounts& delivered) {
   if (gateway_.observer() == nullptr) return;
   RequestSummary summary = {.request_id = client_.request_id,
                             .token_id = client_.token_id,

@@ -68,6 +68,8 @@ class ProviderRun : private ExchangeSink {
   void Settle(const AttemptEnded& ended);
   void OnFailure(ProviderFailure& failure);
   void Report(std::string_view outcome, int http_status);
+  void TellObserver(std::string_view outcome, int http_status,
+                    const DeliveredTokenCounts& delivered);
   DeliveredTokenCounts Delivered() const;
 
   ProviderGateway& gateway_;

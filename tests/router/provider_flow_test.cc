@@ -290,6 +290,17 @@ TEST(ProviderSetTest, NamesInAnySpelling) {
   EXPECT_EQ(providers.NameFor(0, "another"), std::nullopt);
 }
 
+TEST(ProviderSetTest, APriceCountsWhereTheModelIs) {
+  ProviderConfig priced = Provider("a");
+  priced.prices = {{"Mine", {.input_nano = 1}}};
+  const ProviderSet set({Provider("b"), priced});
+  EXPECT_TRUE(set.IsPriced("mine"));
+  EXPECT_EQ(set.PriceOf(0, "mine"), nullptr);
+  EXPECT_EQ(set.PriceOf(1, "mine")->input_nano, 1);
+  EXPECT_FALSE(set.IsPriced("another"));
+  EXPECT_FALSE(ProviderSet({Provider("b")}).IsPriced("mine"));
+}
+
 TEST(ProviderSetTest, MightTakeWhatIsInAMapAndNotShut) {
   ProviderConfig open = Provider("a");
   open.any_model = true;
@@ -459,6 +470,34 @@ TEST_F(ProviderFlowBudgetTest, WhatBrokeMayCostAllOfItUnlessItNeverLeft) {
     flow->OnBroken(never_sent, kNow, actions_);
     EXPECT_EQ(std::get<AttemptEnded>(actions_[0]).cost_nano, never_sent ? 0 : bound);
   }
+}
+
+TEST_F(ProviderFlowBudgetTest, WhatIsRefusedBehindAPieceMayCostAllOfIt) {
+  for (const bool piece : {false, true}) {
+    ProviderSet one({Priced("a")});
+    const auto flow = Start(one, R"("stream":true)");
+    const int64_t bound = Last<SendToProvider>().bound->nano;
+    flow->OnMoneyGranted(kNow);
+    actions_.clear();
+    flow->OnHead(200, kEvents, "", kNow, kNow);
+    if (piece) flow->OnBytes(kChunk, kNow, actions_);
+    flow->OnBytes(absl::StrCat("data: ", Error("Throttling.RateQuota"), "\n\n"), kNow, actions_);
+    const auto& ended = std::get<AttemptEnded>(actions_[actions_.size() - 2]);
+    EXPECT_EQ(ended.cost_nano, piece ? bound : 0);
+  }
+}
+
+TEST_F(ProviderFlowBudgetTest, EachPromptOfACompletionIsInTheBound) {
+  ProviderFlow flow(two_,
+                    {.kind = ProviderRequestKind::kCompletion,
+                     .body = R"({"model":"mine","max_tokens":100,"prompt":["a","b","c"],"n":2})",
+                     .model = "mine",
+                     .client_model = "mine",
+                     .under_budget = true},
+                    CallLimits());
+  flow.Start(kNow, actions_);
+  const auto send = Last<SendToProvider>();
+  EXPECT_EQ(send.bound->nano, static_cast<int64_t>(send.request.body.size()) + 3 * 2 * 2 * 100);
 }
 
 TEST_F(ProviderFlowBudgetTest, WhoLeavesPaysForWhatWasSentAlone) {
