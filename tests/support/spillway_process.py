@@ -235,7 +235,7 @@ class Reply:
         return json.loads(self.body)
 
 
-def wait_until(condition, seconds_max, message):
+def wait_until(condition, seconds_max, message, pause_seconds=0.02):
     """Polls `condition`; fails with `message()` after `seconds_max`. Connection errors are false."""
     deadline = time.monotonic() + seconds_max
     while True:
@@ -246,7 +246,7 @@ def wait_until(condition, seconds_max, message):
             pass
         if time.monotonic() > deadline:
             raise AssertionError(message() if callable(message) else message)
-        time.sleep(0.02)
+        time.sleep(pause_seconds)
 
 
 def child_pids(pid):
