@@ -30,8 +30,9 @@ int64_t ChargeOfBounded(const ModelPrice& price, const PriceDemand& demand, Atte
                         const std::optional<AnswerUsage>& usage, int64_t text_bytes) {
   if (end == AttemptEnd::kFree) return 0;
   const std::optional<PricedUsage> told = UsageTold(usage, text_bytes);
-  const int64_t bound = PriceBound(price, demand);
-  if (end == AttemptEnd::kUnknown) return std::max(bound, told ? CostOf(price, *told) : 0);
+  // Not even max_tokens is a bound to a provider that doesn't keep to it.
+  const int64_t bound = std::max(PriceBound(price, demand), CostSoFar(price, usage, text_bytes));
+  if (end == AttemptEnd::kUnknown) return bound;
   if (told) return CostOf(price, *told);
   // An answer in one piece doesn't say how long it is.
   if (text_bytes == 0) return bound;

@@ -25,7 +25,9 @@ std::optional<PricedUsage> UsageTold(const std::optional<AnswerUsage>& usage, in
 //                     byte of the prompt and of the text, and all the thinking that was allowed,
 //                     which is more than it took
 //   free              0
-//   unknown           all that it could cost, or more if more was told
+//   unknown           all that it could cost
+//
+// More where the provider went on beyond max_tokens: what CostSoFar() says.
 int64_t ChargeOfBounded(const ModelPrice& price, const PriceDemand& demand, AttemptEnd end,
                         const std::optional<AnswerUsage>& usage, int64_t text_bytes);
 

@@ -358,7 +358,7 @@ void ProviderFlow::StopIfOverspent(absl::Time now, ProviderActions& actions) {
   if (ended_ || !request_.under_budget || !permit_held_ || awaits_money_) return;
   const int64_t cost = CostSoFar(*price_, call_->usage(), call_->text_bytes());
   if (cost == 0 || cost < PriceBound(*price_, demand_)) return;
-  EndAttempt("over_reservation", /*alert=*/true, AttemptEnd::kUnknown, call_->usage(),
+  EndAttempt(kOverReservation, /*alert=*/true, AttemptEnd::kUnknown, call_->usage(),
              call_->text_bytes(), now, actions);
   providers_.OnAbandoned(permit_);
   call_.reset();

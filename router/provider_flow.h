@@ -46,6 +46,8 @@ struct SendToProvider {
   // OnMoneyRefused().
   std::optional<MoneyBound> bound = {};
 };
+// AttemptEnded::outcome of what was stopped since it had cost all that was reserved for it.
+constexpr std::string_view kOverReservation = "over_reservation";
 // What was sent has ended, well or not: for metrics, and to be charged for.
 struct AttemptEnded {
   size_t provider = 0;

@@ -107,7 +107,11 @@ void ProviderRun::CarryOut(ProviderActions actions) {
       last_ = *ended;
       Settle(*ended);
       gateway_.metrics().OnAttempt(*ended);
-      if (ended->alert) {
+      if (ended->outcome == kOverReservation) {
+        LogWarning(absl::StrCat("provider ", provider,
+                                " went on beyond max_tokens; its answer was stopped where it had "
+                                "cost all that was reserved for it"));
+      } else if (ended->alert) {
         LogWarning(absl::StrCat("provider ", provider, " serves us no longer (",
                                 std::string(ended->outcome),
                                 "): look at its account, its key and "

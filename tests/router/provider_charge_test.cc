@@ -26,11 +26,11 @@ TEST(ProviderChargeTest, WhatEndedIsChargedByTheProvidersWord) {
 TEST(ProviderChargeTest, WhereItSaysNothingNoLessThanItCanHaveBeen) {
   // A token for each byte, and all the thinking of both answers.
   EXPECT_EQ(Bounded(AttemptEnd::kFinished, std::nullopt, 7), 100 + 2 * (7 + 2 * 10));
-  EXPECT_EQ(Bounded(AttemptEnd::kFinished, std::nullopt, 5000), kBound);
+  EXPECT_EQ(Bounded(AttemptEnd::kFinished, std::nullopt, 1000), kBound);
   EXPECT_EQ(Bounded(AttemptEnd::kFinished, std::nullopt, 0), kBound);
   // Text that took no tokens, or came of no prompt: nobody counted.
   EXPECT_EQ(Bounded(AttemptEnd::kFinished, AnswerUsage(), 0), kBound);
-  EXPECT_EQ(Bounded(AttemptEnd::kFinished, AnswerUsage{.prompt_tokens = 30}, 5000), kBound);
+  EXPECT_EQ(Bounded(AttemptEnd::kFinished, AnswerUsage{.prompt_tokens = 30}, 1000), kBound);
 }
 
 TEST(ProviderChargeTest, AnUnknownEndCountsInFull) {
@@ -38,6 +38,9 @@ TEST(ProviderChargeTest, AnUnknownEndCountsInFull) {
   EXPECT_EQ(Bounded(AttemptEnd::kUnknown, kUsage, 7), kBound);
   const AnswerUsage more = {.prompt_tokens = 1000, .completion_tokens = 1};
   EXPECT_EQ(Bounded(AttemptEnd::kUnknown, more, 7), 1002);
+  // So much text is of 1000 tokens at least, whatever was said of max_tokens.
+  EXPECT_EQ(Bounded(AttemptEnd::kUnknown, std::nullopt, 8000), 2000);
+  EXPECT_EQ(Bounded(AttemptEnd::kFinished, std::nullopt, 8000), 2000);
 }
 
 TEST(ProviderChargeTest, WithoutABudgetWhatCameIsCounted) {

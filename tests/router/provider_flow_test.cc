@@ -526,7 +526,7 @@ TEST_F(ProviderFlowBudgetTest, AnAnswerWithoutAnEndIsStoppedWhereItsMoneyEnds) {
   const auto& ended = std::get<AttemptEnded>(actions_[actions_.size() - 2]);
   EXPECT_EQ(ended.outcome, "over_reservation");
   EXPECT_TRUE(ended.alert);
-  EXPECT_EQ(ended.cost_nano, bound);
+  EXPECT_EQ(ended.cost_nano, 20 * chunks);
   EXPECT_EQ(Last<ProviderFailure>().error.reason, "provider_failed");
 }
 

@@ -65,14 +65,16 @@ class FakePool : public HttpPool {
   size_t idle_connections() const override { return 0; }
   size_t waiting() const override { return 0; }
 
-  void Answer(std::string_view body) {
+  void Begin(const std::string& type) {
     const HttpLimits limits;
     ResponseReader head(limits);
     std::string none;
-    const std::string text = absl::StrCat("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n",
-                                          "Content-Length: ", body.size(), "\r\n\r\n");
+    const std::string text = absl::StrCat("HTTP/1.1 200 OK\r\nContent-Type: ", type, "\r\n\r\n");
     ASSERT_TRUE(head.Read(text, none).ok());
     sink->OnHead(head);
+  }
+  void Answer(std::string_view body) {
+    Begin("application/json");
     sink->OnBody(body);
     sink->OnEnd();
   }
@@ -236,6 +238,18 @@ TEST_F(ProviderRunTest, EachAttemptHasAReservationOfItsOwn) {
   first_.Answer(kAnswer);
   EXPECT_EQ(budget_.settled["p-3"], 7);
   EXPECT_THAT(books_.costs, ElementsAre(absl::StrCat(7 + budget_.asks[1].amount_nano, "CNY a")));
+}
+
+TEST_F(ProviderRunTest, WhatGoesBeyondItsMoneyIsCutOff) {
+  Start();
+  Decide(0, std::nullopt);
+  first_.Begin("text/event-stream");
+  const std::string chunk = absl::StrCat(R"(data: {"choices":[{"index":0,"delta":{"content":")",
+                                         std::string(800, 'a'), "\"}}]}\n\n");
+  first_.sink->OnBody(chunk);
+  EXPECT_EQ(first_.open, 0);
+  EXPECT_THAT(sink_.said, ::testing::EndsWith("provider_failed"));
+  EXPECT_EQ(budget_.settled["p-1"], 2 * 100);
 }
 
 TEST_F(ProviderRunTest, AnAnswerThatTakesTooLongIsNotWaitedFor) {
