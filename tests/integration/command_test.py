@@ -50,7 +50,7 @@ def test_chat_without_a_valid_token(server):
                             env={**environment(server), "SPILLWAY_TOKEN": "sk-wrong"},
                             timeout=SECONDS_MAX)
     assert result.returncode == 1
-    assert "not valid" in result.stderr and "HTTP 401" in result.stderr
+    assert "Incorrect API key" in result.stderr and "HTTP 401" in result.stderr
 
 
 class Terminal:
